@@ -1,0 +1,24 @@
+"""The app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+from .conf import mend_q_cluster
+
+
+class JobsConfig(AppConfig):
+    name = __package__
+    verbose_name = _("Background jobs")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        mend_q_cluster()
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401
+        from .bridge import refuse_async_task
+
+        refuse_async_task()

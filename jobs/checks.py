@@ -1,0 +1,82 @@
+"""System checks: what is wrong in the project's settings, and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.utils import ConnectionDoesNotExist
+
+from .conf import SETTINGS, conf, jobs_problems, q_cluster_problems
+
+LABEL = "jobs"  # only the prefix of the checks' ids
+
+
+@register
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """E001: JOBS. E002: Q_CLUSTER. E003: app order. E004: USE_TZ. E005, W001: the database."""
+    messages: list[CheckMessage] = []
+    for problem in jobs_problems():
+        messages.append(Error(problem.message, hint=problem.hint, id=f"{LABEL}.E001"))
+    for problem in q_cluster_problems():
+        messages.append(Error(problem.message, hint=problem.hint, id=f"{LABEL}.E002"))
+    messages += _check_apps()
+    if not settings.USE_TZ:
+        messages.append(
+            Error(
+                "USE_TZ is False: due times would be ambiguous when clocks change.",
+                hint="Set USE_TZ = True.",
+                id=f"{LABEL}.E004",
+            )
+        )
+    messages += _check_database()
+    return messages
+
+
+def _check_apps() -> Iterator[CheckMessage]:
+    own = apps.get_containing_app_config(__name__)
+    names = [config.name for config in apps.get_app_configs()]
+    if own is None:
+        return
+    if "django_q" not in names:
+        yield Error(
+            "django_q is not in INSTALLED_APPS; its cluster runs the workers.",
+            hint=f"Add 'django_q' after '{own.name}'.",
+            id=f"{LABEL}.E003",
+        )
+    elif names.index("django_q") < names.index(own.name):
+        yield Error(
+            f"'django_q' stands before '{own.name}' in INSTALLED_APPS: its own qcluster command "
+            "would start, and no job would run.",
+            hint=f"Put '{own.name}' before 'django_q'.",
+            id=f"{LABEL}.E003",
+        )
+
+
+def _check_database() -> Iterator[CheckMessage]:
+    if SETTINGS["DATABASE"].problem(conf.DATABASE):
+        return  # reported as E001
+    try:
+        connection = connections[conf.DATABASE]
+    except ConnectionDoesNotExist:
+        yield Error(
+            f"JOBS['DATABASE'] is {conf.DATABASE!r}, which is not in DATABASES.",
+            hint=f"Name one of {', '.join(connections)}; the default is {DEFAULT_DB_ALIAS!r}.",
+            id=f"{LABEL}.E005",
+        )
+        return
+    # No feature flag tells these settings of one database.
+    if connection.vendor == "sqlite":
+        options = connection.settings_dict.get("OPTIONS", {})
+        if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
+            yield Warning(
+                f"The SQLite database {conf.DATABASE!r} begins transactions in DEFERRED mode: "
+                "under load they fail with 'database is locked'.",
+                hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20, '
+                '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"}.',
+                id=f"{LABEL}.W001",
+            )

@@ -1,0 +1,54 @@
+"""What a running job knows about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone, translation
+
+
+@dataclass(frozen=True)
+class CurrentJob:
+    """The job that runs here: its `id`, function path, queue and the number of this attempt."""
+
+    id: int
+    func: str
+    queue: str
+    attempt: int
+
+
+_current: ContextVar[CurrentJob | None] = ContextVar("current_job", default=None)
+
+
+def current() -> CurrentJob | None:
+    """Return the job that runs in this thread or task, or None outside a job."""
+    return _current.get()
+
+
+def captured_language() -> str:
+    """Return the active language, to be kept with a job."""
+    return translation.get_language() or ""
+
+
+def captured_time_zone() -> str:
+    """Return the name of the active time zone, or "" for one that has no IANA name."""
+    zone = timezone.get_current_timezone()
+    return getattr(zone, "key", "")
+
+
+@contextmanager
+def running(job: CurrentJob, language: str, time_zone: str) -> Iterator[None]:
+    """Make `job` the current one, under the language and time zone of whoever created it."""
+    token = _current.set(job)
+    try:
+        with (
+            translation.override(language or None, deactivate=True),
+            timezone.override(ZoneInfo(time_zone) if time_zone else None),
+        ):
+            yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,1 @@
+"""Who acts: sentinel, dispatcher, workers, housekeeping. Started by `manage.py qcluster`."""

@@ -1,0 +1,533 @@
+"""The dispatcher process: claims due jobs, hands them to workers, writes down how they ended.
+
+One loop, one thread, one database connection. Whatever is in its hands when it is killed can be
+found again: claimed rows by their server, what workers hold in their slots, outcomes in the
+workers, who keep them until they are acknowledged.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.db.models.functions import Now
+
+from .. import transitions
+from ..conf import conf
+from ..models import Job, Queue, Server
+from ..outcomes import Claimed, Kind
+from ..states import State
+from ..wakeup import announce
+from . import database, wakeups, wire
+from .arena import Arena, Pair
+from .database import Outage
+from .line import RECALL_PAUSE_SECONDS, Line, message_size
+from .recorder import Recorder
+
+logger = logging.getLogger(__name__)
+
+#: One claim takes at most so many jobs.
+CLAIM_JOBS = 250
+#: Jobs are claimed ahead of idle workers only while a job takes less than this on average,
+AHEAD_BELOW_SECONDS = 0.02
+#: and then about so much work per worker,
+AHEAD_SECONDS = 0.2
+#: but never more jobs than these in all.
+AHEAD_JOBS = 600
+#: A row of ours that nobody here knows goes back after so many seconds.
+UNKNOWN_SECONDS = 2.0
+#: Without --queues, the list of queues is read again after so many seconds.
+QUEUES_SECONDS = 1.0
+#: The next due time is asked for again after so many seconds, whatever else happens.
+DUE_SECONDS = 1.0
+#: How often slots are compared with what was sent.
+LOOK_SECONDS = 0.05
+#: How often to look whether this server is registered, at its start.
+REGISTERING_SECONDS = 0.01
+NEVER = float("inf")
+
+
+class Dispatcher:
+    """The state of a dispatcher, and its loop."""
+
+    def __init__(
+        self, server: str, queues: list[str] | None, arena: Arena, control: socket.socket
+    ) -> None:
+        self.server, self.queues, self.arena, self.control = server, queues, arena, control
+        self.outage = Outage("dispatcher")
+        self.recorder = Recorder(server, self.outage)
+        self.lines: dict[int, Line] = {}
+        self.buffer: deque[Claimed] = deque()  # claimed, not sent
+        self.chores: deque[tuple[Callable[[], Any], set[Pair]]] = deque()
+        self.stopping = self.finishing = self.given_up = False
+        control.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(control, selectors.EVENT_READ)
+        self._inbox = wire.Inbox()
+        self._fds: deque[int] = deque()
+        self._outbox = wire.Outbox(control)
+        self._wakeup: wakeups.Wakeup | None = None
+        self._listening: int | None = None
+        self._more = True  # there may be jobs to claim
+        self._woken = False  # somebody said so
+        self._due_at = 0.0  # monotonic time of the next due job, as far as is known
+        self._ask_due_at = self._asked_due_at = 0.0
+        self._turn = 0
+        self._known_queues: list[str] = []
+        self._queues_at = 0.0
+        self._trusted_at = 0.0
+        self._mean_seconds: float | None = None
+        self._look_at = 0.0
+        self._reconcile_at = 0.0
+        self._unknown: dict[Pair, float] = {}
+
+    # The loop.
+
+    def run(self) -> None:
+        """Work until the sentinel says that all is finished."""
+        self._wakeup = wakeups.for_connection(database.engine_connection())
+        try:
+            while not self._done():
+                self.arena.dispatcher_pulse.touch()
+                self._wait()
+                self._obey()
+                self._read_outcomes()
+                self._look_for_work()
+                self._recall()
+                self._record()
+                self._work_off_chores()
+                self._reconcile()
+                self._promote()
+                self._claim()
+                self._dispatch()
+                self._acknowledge()
+        finally:
+            self._wakeup.close()
+
+    def _done(self) -> bool:
+        return self.finishing and not (self.recorder.pending or self.chores or self.buffer)
+
+    def _wait(self) -> None:
+        self._register_wakeup()
+        for line in self.lines.values():
+            if line.closed:
+                continue
+            events = selectors.EVENT_READ | (0 if line.outbox.flush() else selectors.EVENT_WRITE)
+            if self._selector.get_key(line.sock).events != events:
+                self._selector.modify(line.sock, events)
+        self._selector.select(self._timeout())
+
+    def _timeout(self) -> float:
+        """Return the seconds until something must be done though nobody calls."""
+        if self.given_up:
+            return 1.0
+        now, pause = time.monotonic(), self.outage.wait
+        waits = [1.0]
+        if (flush := self.recorder.wait(idle=self._all_idle())) is not None:
+            waits.append(flush)
+        if self.chores:
+            waits.append(pause)
+        if any(line.recalling for line in self.lines.values()):
+            waits.append(RECALL_PAUSE_SECONDS)
+        elif self._may_have_to_recall():
+            waits.append(LOOK_SECONDS)
+        if not self.stopping:
+            if not self.arena.confirmed.get():
+                return REGISTERING_SECONDS
+            assert self._wakeup is not None  # noqa: S101
+            waits += [
+                self._wakeup.seconds(),
+                max(pause, min(self._due_at, self._ask_due_at, self._reconcile_at) - now),
+            ]
+            if self._more and self._wanted() > 0:
+                waits.append(pause)
+        return max(0.0, min(waits))
+
+    def _register_wakeup(self) -> None:
+        assert self._wakeup is not None  # noqa: S101
+        fileno = self._wakeup.fileno()
+        if fileno != self._listening:
+            if self._listening is not None:
+                self._selector.unregister(self._listening)
+            if fileno is not None:
+                self._selector.register(fileno, selectors.EVENT_READ)
+            self._listening = fileno
+
+    def _all_idle(self) -> bool:
+        return not self.buffer and not any(line.outstanding for line in self.lines.values())
+
+    # What the sentinel says.
+
+    def _obey(self) -> None:
+        while True:
+            try:
+                # It takes flags but does not heed them; the socket itself does not block.
+                data, fds, _flags, _address = socket.recv_fds(self.control, 1 << 16, 16)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            self._inbox.feed(data)
+            self._fds.extend(fds)
+        for message in self._inbox:
+            match message:
+                case ("worker", index, pid):
+                    self._welcome(index, pid, self._fds.popleft())
+                case ("dead", index, cause, counted):
+                    self._bury(index, cause, counted)
+                case ("stop",):
+                    self._stop()
+                case ("finish",):
+                    self._finish()
+
+    def _say(self, *message: Any) -> None:
+        self._outbox.put(message)
+
+    def _welcome(self, index: int, pid: int, fd: int) -> None:
+        line = Line(index, pid, socket.socket(fileno=fd), self.arena.slots[index])
+        line.sock.setblocking(False)
+        self.lines[index] = line
+        self._selector.register(line.sock, selectors.EVENT_READ)
+        if self.stopping:
+            line.revoke()
+            line.stop()
+
+    def _bury(self, index: int, cause: str, counted: bool) -> None:
+        """Put right what a dead worker leaves: its outcomes, the job it ran, those behind it."""
+        slot = self.arena.slots[index]
+        line = self.lines.pop(index, None)
+        sent: dict[Pair, Claimed] = {}
+        if line is not None:
+            if not line.closed:
+                self._selector.unregister(line.sock)
+            self._take_in(line)
+            line.close()
+            sent = line.sent
+        ended = {pending.pair for pending in self.recorder.pending}
+        running = slot.running()
+        victim = running.pair if running and running.pair not in ended else None
+        if victim is not None:
+            if counted:
+                logger.error("#%d: %s", victim[0], cause)
+                self._chore([victim], lambda v=victim: transitions.crash([v], cause))
+            else:
+                self._give_back([victim], cause, started=True)
+        rest = [job for pair, job in sent.items() if pair != victim]
+        unknown = [pair for _, pair in slot.behind() if pair not in sent and pair not in ended]
+        if unknown:
+            self._give_back(unknown, cause, started=False)
+        if self.stopping:
+            self._give_back([(job.id, job.token) for job in rest], cause, started=False)
+        else:
+            self.buffer.extendleft(reversed(rest))
+        self._chore([], lambda: self._say("buried", index))
+
+    def _stop(self) -> None:
+        """Claim nothing more, give back what has not started, let the workers end."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self._give_back(
+            [(job.id, job.token) for job in self.buffer], "its server was stopped", started=False
+        )
+        self.buffer.clear()
+        for line in self.lines.values():
+            line.revoke()
+            line.stop()
+
+    def _finish(self) -> None:
+        """No worker is left: whatever is still ours goes back."""
+        self.finishing = self.stopping = True
+
+        def rest() -> None:
+            held = Job.objects.using(conf.DATABASE).held_by(self.server)
+            pairs = list(held.values_list("id", "claim_token"))
+            ended = {pending.pair for pending in self.recorder.pending}
+            self._announce(
+                transitions.give_back(
+                    [p for p in pairs if p not in ended], "its server was stopped", started=True
+                )
+            )
+
+        self._chore([], rest)
+
+    # Chores: what must be written, in order, however long the database is away.
+
+    def _chore(self, pairs: Iterable[Pair], work: Callable[[], Any]) -> None:
+        self.chores.append((work, set(pairs)))
+
+    def _give_back(self, pairs: list[Pair], reason: str, *, started: bool) -> None:
+        if pairs:
+            self._chore(
+                pairs,
+                lambda: self._announce(transitions.give_back(pairs, reason, started=started)),
+            )
+
+    def _announce(self, queues: Iterable[str]) -> None:
+        for queue in set(queues):
+            announce(queue)
+
+    def _work_off_chores(self) -> None:
+        while self.chores:
+            done, _ = self.outage.attempt(self.chores[0][0])
+            if not done:
+                return
+            self.chores.popleft()
+            self._more = self._woken = True
+
+    # Outcomes.
+
+    def _take_in(self, line: Line) -> None:
+        for number, outcome in line.read():
+            self.recorder.add(line, number, outcome)
+            seconds = outcome.seconds
+            mean = self._mean_seconds
+            self._mean_seconds = seconds if mean is None else mean + (seconds - mean) * 0.1
+
+    def _read_outcomes(self) -> None:
+        for line in self.lines.values():
+            if line.closed:
+                continue
+            self._take_in(line)
+            if line.closed:  # the sentinel will say how it died
+                self._selector.unregister(line.sock)
+
+    def _record(self) -> None:
+        while self.recorder.wait(idle=self._all_idle()) == 0.0:
+            batch = self.recorder.flush()
+            if not batch:
+                return
+            for pending in batch:
+                pending.line.committed(pending.number, pending.pair)
+                if pending.outcome.kind in (Kind.RETRY, Kind.MISSING):
+                    due = time.monotonic() + (pending.outcome.delay or 0)
+                    self._due_at = min(self._due_at, due)
+
+    def _acknowledge(self) -> None:
+        for line in self.lines.values():
+            line.acknowledge()
+
+    # Recalling what waits behind a long job.
+
+    def _may_have_to_recall(self) -> bool:
+        return any(
+            line.recalling or line.outstanding > 1 or not line.window for line in self.lines.values()
+        )
+
+    def _recall(self) -> None:
+        now = time.monotonic()
+        looking = now >= self._look_at
+        if looking:
+            self._look_at = now + LOOK_SECONDS
+        for line in self.lines.values():
+            if line.may_take_back(now):
+                self._take_in(line)
+                recalled = line.take_back()
+                if self.stopping:
+                    pairs = [(job.id, job.token) for job in recalled.own] + recalled.foreign
+                    self._give_back(pairs, "its server was stopped", started=False)
+                else:
+                    self.buffer.extendleft(reversed(recalled.own))
+                    self._give_back(
+                        recalled.foreign, "it waited behind a long job", started=False
+                    )
+            elif looking and line.must_recall(now):
+                line.revoke()
+        if self.buffer and not self.stopping and self._hoarding():
+            pairs = [(job.id, job.token) for job in self.buffer]
+            self.buffer.clear()
+            self._give_back(pairs, "no worker was free for it", started=False)
+
+    def _hoarding(self) -> bool:
+        """Whether claimed jobs have waited too long for one of our workers."""
+        oldest = self.buffer[0].claimed_at
+        return time.time() - oldest > 5 * AHEAD_SECONDS and not any(
+            line.window for line in self.lines.values()
+        )
+
+    # Rows that are ours by name but in nobody's hands.
+
+    def _reconcile(self) -> None:
+        now = time.monotonic()
+        if now < self._reconcile_at or self.stopping or self.chores or self.outage.wait:
+            return
+        self._reconcile_at = now + conf.RECONCILE_SECONDS
+        held = Job.objects.using(conf.DATABASE).held_by(self.server)
+        done, pairs = self.outage.attempt(lambda: list(held.values_list("id", "claim_token")))
+        if not done or pairs is None:
+            return
+        known = self._known()
+        self._unknown = {p: self._unknown.get(p, now) for p in pairs if p not in known}
+        if self._unknown:
+            lost = [p for p, since in self._unknown.items() if now - since >= UNKNOWN_SECONDS]
+            if lost:
+                ids = ", ".join(f"#{pk}" for pk, _ in lost[:20])
+                logger.warning("%d jobs of this server were in nobody's hands: %s", len(lost), ids)
+                self._give_back(lost, "lost between claim and worker", started=False)
+            self._reconcile_at = now + UNKNOWN_SECONDS + 0.01
+
+    def _known(self) -> set[Pair]:
+        known = {(job.id, job.token) for job in self.buffer}
+        known |= {pending.pair for pending in self.recorder.pending}
+        for line in self.lines.values():
+            known |= line.sent.keys() | line.slot.held()
+        return known
+
+    # Claiming.
+
+    def _look_for_work(self) -> None:
+        assert self._wakeup is not None  # noqa: S101
+        hint = None if self.stopping else self._wakeup.look()
+        if hint is None:
+            return
+        if hint.work:
+            self._more = True
+            self._woken = self._woken or hint.sure
+        if hint.due:
+            self._ask_due_at = min(self._ask_due_at, self._asked_due_at + LOOK_SECONDS)
+
+    def _promote(self) -> None:
+        """Enqueue the jobs whose time has come, and learn when the next one's will."""
+        now = time.monotonic()
+        if self.stopping or not self._trusted():
+            return
+        if now >= self._due_at:
+            done, queues = self.outage.attempt(lambda: transitions.promote_due(CLAIM_JOBS))
+            if not done:
+                return
+            if queues:
+                self._more = self._woken = True
+                self._announce(set(queues))
+            # A full batch: there may be more.
+            self._due_at = now if len(queues or ()) == CLAIM_JOBS else NEVER
+            self._ask_due_at = 0.0
+        if now >= self._ask_due_at and self._due_at > now:
+            self._asked_due_at = now
+            done, wait = self.outage.attempt(self._seconds_to_next_due)
+            if done:
+                self._ask_due_at = now + DUE_SECONDS
+                self._due_at = NEVER if wait is None else now + max(0.0, wait)
+
+    def _seconds_to_next_due(self) -> float | None:
+        scheduled = Job.objects.using(conf.DATABASE).filter(state=State.SCHEDULED)
+        first = (
+            scheduled.annotate(now=Now()).order_by("run_at", "id").values_list("run_at", "now")
+        ).first()
+        return (first[0] - first[1]).total_seconds() if first else None
+
+    def _trusted(self) -> bool:
+        """Whether this server may start something: nobody has given it up."""
+        limit = 2 * conf.HEARTBEAT_SECONDS + 1
+        if self.given_up or not self.arena.confirmed.get():
+            return False
+        if min(self.arena.confirmed.age, time.monotonic() - self._trusted_at) < limit:
+            return True
+        servers = Server.objects.using(conf.DATABASE).filter(name=self.server)
+        done, exists = self.outage.attempt(servers.exists)
+        if done and not exists:
+            self.given_up = True
+            self._say("given up")
+        elif done:
+            self._trusted_at = time.monotonic()
+        return bool(done and exists)
+
+    def _wanted(self) -> int:
+        """How many more jobs may be claimed now."""
+        if self.stopping or not self.lines:
+            return 0
+        idle = sum(line.idle for line in self.lines.values())
+        mean = self._mean_seconds
+        if mean is None or mean >= AHEAD_BELOW_SECONDS:
+            return idle - len(self.buffer)
+        allowed = min(AHEAD_JOBS, int(len(self.lines) * AHEAD_SECONDS / max(mean, 1e-6)))
+        ahead = len(self.buffer) + sum(line.outstanding for line in self.lines.values())
+        if ahead > allowed // 2 and len(self.buffer) >= idle:
+            return 0
+        return max(idle - len(self.buffer), min(CLAIM_JOBS, allowed - ahead))
+
+    def _claim(self) -> None:
+        wanted = self._wanted()
+        if not self._more or wanted <= 0 or not self._trusted():
+            return
+        before = len(self.buffer)
+        done, _ = self.outage.attempt(lambda: self._claim_from_queues(before + wanted))
+        claimed = len(self.buffer) - before
+        if claimed:
+            assert self._wakeup is not None  # noqa: S101
+            self._wakeup.worked()
+        if done:
+            self._more = claimed >= wanted
+            self._woken = self._woken and self._more
+
+    def _claim_from_queues(self, full: int) -> None:
+        """Claim from one queue after the other until the buffer holds `full` jobs."""
+        idle = sum(line.idle for line in self.lines.values())
+        for queue in self._queues_in_turn():
+            left = full - len(self.buffer)
+            if left <= 0:
+                return
+            # An empty queue costs one statement, not a transaction.
+            if self._woken or self._claimable(queue):
+                self.buffer += transitions.claim(
+                    queue,
+                    left,
+                    server=self.server,
+                    token=uuid.uuid4().hex,
+                    idle=idle - len(self.buffer),
+                )
+
+    def _claimable(self, queue: str) -> bool:
+        return Job.objects.using(conf.DATABASE).claimable(queue).exists()
+
+    def _queues_in_turn(self) -> list[str]:
+        """Return this server's queues in its order; all queues in turn when it has none."""
+        now = time.monotonic()
+        if now >= self._queues_at:
+            rows = Queue.objects.using(conf.DATABASE)
+            self._known_queues = list(rows.values_list("name", flat=True))
+            self._queues_at = now + QUEUES_SECONDS
+        if self.queues is not None:
+            return self.queues
+        self._turn += 1
+        start = self._turn % (len(self._known_queues) or 1)
+        return self._known_queues[start:] + self._known_queues[:start]
+
+    # Handing out.
+
+    def _dispatch(self) -> None:
+        if not self.buffer or self.stopping or self.outage.since or not self._trusted():
+            return
+        lines = sorted(self.lines.values(), key=lambda line: line.outstanding)
+        for line in lines:
+            if not self.buffer:
+                return
+            if not line.window:
+                continue
+            if line.outstanding and self._mean() >= AHEAD_BELOW_SECONDS:
+                continue
+            if self.buffer[0].recovered:
+                if not line.idle:
+                    continue
+                line.send([self.buffer.popleft()])
+                continue
+            size = message_size(self._mean(), len(self.buffer), len(lines))
+            jobs: list[Claimed] = []
+            while self.buffer and len(jobs) < size and not self.buffer[0].recovered:
+                jobs.append(self.buffer.popleft())
+            line.send(jobs)
+
+    def _mean(self) -> float:
+        return AHEAD_BELOW_SECONDS if self._mean_seconds is None else self._mean_seconds
+
+
+def run(
+    server: str, queues: list[str] | None, arena: Arena, control: socket.socket
+) -> None:
+    """Be the dispatcher until the sentinel says that all is finished."""
+    Dispatcher(server, queues, arena, control).run()

@@ -1,0 +1,59 @@
+"""All that is taken from inside django-q2; nothing else in this package touches its internals.
+
+`tests/jobs/engine/test_djangoq.py` checks these assumptions against the installed version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from django_q.cluster import Cluster, get_mp_context
+from django_q.conf import Conf
+from django_q.worker import worker as _worker
+
+__all__ = ["Cluster", "get_mp_context", "configure", "run_worker", "STOP"]
+
+#: What the task source returns to end `run_worker`.
+STOP = "STOP"
+
+
+class Tasks(Protocol):
+    """Where `run_worker` gets its tasks: dicts with name, func, args and kwargs, or STOP."""
+
+    def get(self) -> Any: ...
+
+
+class Outcomes(Protocol):
+    """Where `run_worker` puts each task back, with `result` and `success`."""
+
+    def put(self, task: dict[str, Any]) -> None: ...
+
+
+class _Timer:
+    """What `worker()` keeps its state in. Nobody else reads it, so it needs no lock."""
+
+    value: float = -1
+
+    def get_lock(self) -> _Timer:
+        return self
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+def configure(*, recycle_jobs: int | None, max_rss_kb: int | None) -> None:
+    """Set what django-q2's `Conf` read at import, before there were options. Call before forking."""
+    Conf.RECYCLE = recycle_jobs or 0  # its count of tasks starts at 1 and never meets 0
+    Conf.MAX_RSS = max_rss_kb
+
+
+def run_worker(tasks: Tasks, outcomes: Outcomes) -> None:
+    """Run django-q2's worker loop until `tasks` says STOP or the worker is to be recycled.
+
+    Without a time limit of django-q2's: it has whole seconds only and can't tell one job's
+    end from the next one's start.
+    """
+    loop: Callable[..., None] = _worker
+    loop(tasks, outcomes, _Timer(), -1)

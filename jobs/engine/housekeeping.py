@@ -1,0 +1,248 @@
+"""The housekeeping process: proves that this server lives, and looks after dead ones."""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+from django.db.models import F
+from django.db.models.functions import Now
+
+from .. import transitions
+from ..conf import conf
+from ..models import Job, Queue, Server
+from ..states import State
+from ..wakeup import announce
+from . import database, identity, wire
+from .arena import Arena
+from .database import Outage
+from .identity import Identity
+
+logger = logging.getLogger(__name__)
+
+#: How often it looks for dead servers of this host.
+TICK_SECONDS = 1.0
+#: How often missing Queue rows are put right.
+QUEUES_SECONDS = 60.0
+#: A pulse of a sibling older than this (times PULSE_TIMEOUT_SECONDS) is not attested.
+STALE = 1.5
+
+
+class Watch:
+    """Tells that a server of another host is dead.
+
+    It is when its heartbeat is too old by the database's clock and its beat has not moved for two
+    intervals of our own monotonic clock, counting only time in which we could read the database:
+    neither a wrong clock nor an outage that hit us both gives up a living server.
+    """
+
+    def __init__(self) -> None:
+        self._readable = 0.0
+        self._last_read: float | None = None
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def dead(self, name: str, beat: int, age_seconds: float) -> bool:
+        """Judge a server just read, whose heartbeat is `age_seconds` old by the database."""
+        known = self._seen.get(name)
+        if known is None or known[0] != beat:
+            self._seen[name] = (beat, self._readable)
+            return False
+        silent = self._readable - known[1]
+        return age_seconds > conf.SERVER_TIMEOUT_SECONDS and silent >= 2 * conf.HEARTBEAT_SECONDS
+
+    def read(self, now: float) -> None:
+        """Hear that the database was read at `now`, by the monotonic clock."""
+        if self._last_read is not None and now - self._last_read < 3 * TICK_SECONDS:
+            self._readable += now - self._last_read
+        self._last_read = now
+
+    def forget(self, living: set[str]) -> None:
+        """Forget servers that are gone."""
+        self._seen = {name: seen for name, seen in self._seen.items() if name in living}
+
+
+class Housekeeping:
+    """The state of housekeeping, and its loop."""
+
+    def __init__(
+        self,
+        server: str,
+        queues: list[str] | None,
+        arena: Arena,
+        control: socket.socket,
+        sentinel: Identity,
+    ) -> None:
+        self.server, self.queues, self.arena, self.control = server, queues, arena, control
+        self.sentinel = sentinel
+        self.outage = Outage("housekeeping")
+        self.beats = 0
+        self._watch = Watch()
+        self._outbox = wire.Outbox(control)
+        self._due: dict[Callable[[], Any], float] = {}
+
+    def run(self) -> None:
+        """Keep house until the sentinel says stop, then sign off."""
+        database.engine_connection()
+        while not select.select([self.control], [], [], self._pause())[0]:
+            self.arena.housekeeping_pulse.touch()
+            self._every(conf.HEARTBEAT_SECONDS, self._beat)
+            if not self.arena.confirmed.get():
+                continue
+            self._every(TICK_SECONDS, self._look_after_servers)
+            self._every(conf.HEARTBEAT_SECONDS, self._look_after_orphans)
+            self._every(QUEUES_SECONDS, self._repair_queues)
+        self._sign_off()
+
+    def _pause(self) -> float:
+        now = time.monotonic()
+        return min(1.0, max(0.0, min(self._due.values(), default=now) - now))
+
+    def _every(self, seconds: float, work: Callable[[], Any]) -> None:
+        now = time.monotonic()
+        if now < self._due.get(work, 0.0):
+            return
+        done, _ = self.outage.attempt(work)
+        # After a failure soon again, but not at once.
+        self._due[work] = now + (seconds if done else min(seconds, max(0.1, self.outage.wait)))
+
+    # This server.
+
+    def _beat(self) -> None:
+        limit = STALE * conf.PULSE_TIMEOUT_SECONDS
+        if self.arena.sentinel_pulse.age > limit or (
+            self.arena.dispatcher_pulse.get() and self.arena.dispatcher_pulse.age > limit
+        ):
+            logger.error("no heartbeat: the sentinel or the dispatcher of this server hangs")
+            return
+        servers = Server.objects.using(conf.DATABASE)
+        if not self.arena.confirmed.get():
+            host, boot_id, pid_namespace, pid, started = self.sentinel
+            servers.get_or_create(
+                name=self.server,
+                defaults={
+                    "host": host,
+                    "pid": pid,
+                    "boot_id": boot_id,
+                    "pid_namespace": pid_namespace,
+                    "process_started": started,
+                    "heartbeat_at": Now(),
+                    "queues": self.queues or [],
+                },
+            )
+        elif not servers.filter(name=self.server).update(
+            heartbeat_at=Now(), beat=F("beat") + 1, workers=self._workers(), load=self._load()
+        ):
+            self._outbox.put(("given up",))
+            return
+        self.arena.confirmed.touch()
+
+    def _workers(self) -> list[dict[str, Any]]:
+        now, wall, found = time.monotonic(), time.time(), []
+        for slot in self.arena.slots:
+            if running := slot.running():
+                since = wall - (now - running.started)
+                found.append({"slot": slot.index, "job": running.id, "since": round(since, 3)})
+        return found
+
+    def _load(self) -> dict[str, float]:
+        try:
+            sentinel = psutil.Process(self.sentinel.pid)
+            family = [sentinel, *sentinel.children(recursive=True)]
+            cpu = memory = 0.0
+            for process in family:
+                times = process.cpu_times()
+                cpu += times.user + times.system
+                memory += process.memory_info().rss
+        except psutil.Error:
+            return {}
+        return {"cpu_seconds": round(cpu, 2), "memory_mb": round(memory / 2**20, 1)}
+
+    def _sign_off(self) -> None:
+        """Remove this server's row; if rows are still held, they come back as recovered."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            self.arena.housekeeping_pulse.touch()
+            done, _ = self.outage.attempt(self._remove)
+            if done:
+                return
+            time.sleep(min(0.5, self.outage.wait + 0.01))
+        logger.error("the database is away: %s could not sign off and will be given up", self.server)
+
+    def _remove(self) -> None:
+        row = Server.objects.using(conf.DATABASE).filter(name=self.server)
+        beat = row.values_list("beat", flat=True).first()
+        if beat is not None:
+            transitions.give_up(self.server, beat, "its server was stopped")
+
+    # The others.
+
+    def _look_after_servers(self) -> None:
+        rows = Server.objects.using(conf.DATABASE).exclude(name=self.server).annotate(now=Now())
+        others = list(
+            rows.values_list(
+                "name", "beat", "heartbeat_at", "now", *_IDENTITY
+            )
+        )
+        self._watch.read(time.monotonic())
+        self._watch.forget({row[0] for row in others})
+        for name, beat, heartbeat_at, now, *who in others:
+            age = (now - heartbeat_at).total_seconds()
+            if identity.is_gone(Identity(*who)):
+                self._give_up(name, beat, f"server {name} died")
+            elif self._watch.dead(name, beat, age):
+                self._give_up(name, beat, f"server {name} gave no sign of life for {age:.0f} s")
+
+    def _look_after_orphans(self) -> None:
+        """Free jobs that are processing on a server without a row: it had been given up."""
+        jobs = Job.objects.using(conf.DATABASE).filter(state=State.PROCESSING).exclude(server="")
+        # First the jobs, then the servers: a server that came in between has its row by then.
+        holders = set(jobs.order_by().values_list("server", flat=True).distinct())
+        if not holders:
+            return
+        living = set(Server.objects.using(conf.DATABASE).values_list("name", flat=True))
+        for name in holders - living:
+            self._give_up(name, None, f"server {name} had been given up")
+
+    def _give_up(self, name: str, beat: int | None, cause: str) -> None:
+        freed = transitions.give_up(name, beat, cause)
+        if freed is None:
+            return
+        logger.warning(
+            "%s; jobs recovered: %d, crashes counted: %d", cause, freed["recovered"], freed["crashed"]
+        )
+        for queue in self._queue_names():
+            announce(queue)
+
+    def _queue_names(self) -> list[str]:
+        return list(Queue.objects.using(conf.DATABASE).values_list("name", flat=True))
+
+    def _repair_queues(self) -> None:
+        """Make missing Queue rows, hopping from name to name along the claim index."""
+        jobs = Job.objects.using(conf.DATABASE).order_by("queue")
+        known, name = set(self._queue_names()), ""
+        while True:
+            found = jobs.filter(queue__gt=name).values_list("queue", flat=True).first()
+            if found is None:
+                return
+            name = found
+            if name not in known:
+                Queue.objects.using(conf.DATABASE).get_or_create(name=name)
+
+
+_IDENTITY = ("host", "boot_id", "pid_namespace", "pid", "process_started")
+
+
+def run(
+    server: str,
+    queues: list[str] | None,
+    arena: Arena,
+    control: socket.socket,
+    sentinel: Identity,
+) -> None:
+    """Be housekeeping until the sentinel says stop."""
+    Housekeeping(server, queues, arena, control, sentinel).run()

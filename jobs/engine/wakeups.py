@@ -1,0 +1,210 @@
+"""How a dispatcher learns that there is work: NOTIFY, a look at SQLite's version, or polling."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from typing import Any, NamedTuple, Protocol
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ..conf import conf
+from ..wakeup import DUE_CHANGED, WINDOW_SECONDS, can_notify, channel
+
+logger = logging.getLogger(__name__)
+
+#: SQLite's counter of foreign commits costs microseconds to read.
+SQLITE_SECONDS = 0.010
+#: Polling where nothing better exists: quickly under load, backing off to POLL_SECONDS.
+QUICK_SECONDS = 0.02
+LISTEN_AGAIN_SECONDS = 5.0
+
+
+class Hint(NamedTuple):
+    """There may be work: jobs to claim, or a new earliest due time.
+
+    `sure`: somebody said that there are jobs; else it is worth a look.
+    """
+
+    work: bool
+    due: bool
+    sure: bool = False
+
+
+class Wakeup(Protocol):
+    """A source of hints."""
+
+    def fileno(self) -> int | None:
+        """Return a descriptor to select on, or None."""
+
+    def seconds(self) -> float:
+        """Return after how many seconds `look` must be called again."""
+
+    def look(self) -> Hint | None:
+        """Return a hint if there is one."""
+
+    def worked(self) -> None:
+        """Hear that a claim found something."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+
+def for_connection(connection: BaseDatabaseWrapper) -> Wakeup:
+    """Return the best source of hints for this database."""
+    if can_notify(connection.alias):
+        try:
+            import psycopg  # noqa: F401
+        except ImportError:
+            logger.info("psycopg 3 is not installed, so polling every %g s", conf.POLL_SECONDS)
+        else:
+            return Listener(connection)
+    # PRAGMA data_version is SQLite's own; an in-memory database has no second connection.
+    if connection.vendor == "sqlite" and not connection.is_in_memory_db():
+        return VersionWatcher(connection)
+    return Poller()
+
+
+class Poller:
+    """Looks every POLL_SECONDS, and quickly while there is work."""
+
+    def __init__(self) -> None:
+        self._interval = QUICK_SECONDS
+        self._next = 0.0
+
+    def fileno(self) -> int | None:
+        return None
+
+    def seconds(self) -> float:
+        return max(0.0, self._next - time.monotonic())
+
+    def look(self) -> Hint | None:
+        if self.seconds() > 0:
+            return None
+        self._next = time.monotonic() + self._interval
+        self._interval = min(conf.POLL_SECONDS, self._interval * 1.5)
+        return Hint(work=True, due=True)
+
+    def worked(self) -> None:
+        self._interval = QUICK_SECONDS
+
+    def close(self) -> None: ...
+
+
+class VersionWatcher(Poller):
+    """Sees the commits of other connections to a SQLite file; polls besides."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        super().__init__()
+        self._interval = conf.POLL_SECONDS
+        self._path = connection.get_connection_params()["database"]
+        self._handle: sqlite3.Connection | None = None
+        self._version: Any = None
+        self._next_version = 0.0
+
+    def seconds(self) -> float:
+        return max(0.0, min(self._next_version, self._next) - time.monotonic())
+
+    def look(self) -> Hint | None:
+        now = time.monotonic()
+        if now >= self._next_version:
+            self._next_version = now + SQLITE_SECONDS
+            version = self._read()
+            if version != self._version:
+                self._version = version
+                return Hint(work=True, due=True)
+        if now >= self._next:
+            self._next = now + conf.POLL_SECONDS
+            return Hint(work=True, due=True)
+        return None
+
+    def worked(self) -> None: ...
+
+    def _read(self) -> Any:
+        try:
+            if self._handle is None:
+                uri = isinstance(self._path, str) and self._path.startswith("file:")
+                self._handle = sqlite3.connect(self._path, uri=uri, isolation_level=None)
+            return self._handle.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error as error:
+            logger.debug("reading SQLite's data_version: %s", error)
+            self.close()
+            return None
+
+    def close(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+
+class Listener:
+    """LISTEN on a connection of its own; polls besides, so that a lost NOTIFY delays little."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        params = connection.get_connection_params()
+        self._params = {k: v for k, v in params.items() if k not in ("cursor_factory", "context")}
+        self._connection: Any = None
+        self._connect_at = 0.0
+        self._next_poll = 0.0
+        self._echo = float("inf")
+
+    def fileno(self) -> int | None:
+        return None if self._connection is None else int(self._connection.fileno())
+
+    def seconds(self) -> float:
+        moments = [self._next_poll, self._echo]
+        if self._connection is None:
+            moments.append(self._connect_at)
+        return max(0.0, min(moments) - time.monotonic())
+
+    def look(self) -> Hint | None:
+        now = time.monotonic()
+        if self._connection is None and now >= self._connect_at:
+            self._connect()
+        payloads = self._payloads()
+        # After the first NOTIFY the senders keep silent for a moment: look once more after it.
+        echo = now >= self._echo
+        if payloads:
+            self._echo = now + WINDOW_SECONDS * 1.2
+        elif echo:
+            self._echo = float("inf")
+        poll = now >= self._next_poll
+        if poll:
+            self._next_poll = now + conf.POLL_SECONDS
+        if not (payloads or echo or poll):
+            return None
+        jobs = bool(payloads - {DUE_CHANGED})
+        due = poll or echo or DUE_CHANGED in payloads
+        return Hint(work=poll or echo or jobs, due=due, sure=jobs)
+
+    def worked(self) -> None: ...
+
+    def _payloads(self) -> set[str]:
+        import psycopg
+
+        if self._connection is None:
+            return set()
+        try:
+            return {note.payload for note in self._connection.notifies(timeout=0)}
+        except psycopg.Error as error:
+            logger.info("LISTEN was cut off (%s); polling until it is back", str(error).strip())
+            self.close()
+            return set()
+
+    def _connect(self) -> None:
+        import psycopg
+        from psycopg import sql
+
+        self._connect_at = time.monotonic() + LISTEN_AGAIN_SECONDS
+        try:
+            self._connection = psycopg.connect(**self._params, autocommit=True)
+            self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel())))
+        except psycopg.Error as error:
+            logger.info("LISTEN failed (%s); polling until it works", str(error).strip())
+            self.close()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,160 @@
+"""A worker process: django-q2's loop, fed by the dispatcher, running our runner."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import time
+from collections import deque
+from typing import Any
+
+from ..outcomes import Claimed, Outcome
+from ..runner import broken, execute
+from . import database, djangoq, wire
+from .arena import Slot
+
+logger = logging.getLogger(__name__)
+
+
+class Call:
+    """A claimed job as django-q2's loop wants it: something to call, with a name for its log."""
+
+    __slots__ = ("job", "worker")
+
+    def __init__(self, job: Claimed, worker: str) -> None:
+        self.job, self.worker = job, worker
+
+    def __call__(self) -> Outcome:
+        return execute(self.job, self.worker)
+
+    def __str__(self) -> str:
+        return self.job.func
+
+
+class Station:
+    """The worker's end of its line to the dispatcher: tasks come out, outcomes go in.
+
+    An outcome is kept until the dispatcher says its commit is done, and sent again to a new
+    dispatcher. Jobs that a dead dispatcher had sent but that were not received yet are dropped:
+    its successor gives them back.
+    """
+
+    def __init__(self, control: socket.socket, slot: Slot, name: str) -> None:
+        self._control, self._slot, self._name = control, slot, name
+        self._line: socket.socket | None = None
+        self._inbox = wire.Inbox()
+        self._ready: deque[tuple[int, int, Claimed]] = deque()
+        self._unacknowledged: deque[tuple[int, bytes]] = deque()
+        self._sent = 0
+        self._last_message = 0
+        self._job: Claimed | None = None
+        self._began = 0.0
+
+    def get(self) -> Any:
+        """Return the next task, waiting for it, or STOP."""
+        while True:
+            while self._ready:
+                message, position, job = self._ready.popleft()
+                # In this order: a dispatcher that revokes, waits a moment and then looks at the
+                # slot sees every job that slipped through.
+                self._slot.begin((job.id, job.token), message, position)
+                if message <= self._slot.revoked:
+                    self._slot.end()
+                    continue
+                self._job, self._began = job, time.perf_counter()
+                return {
+                    "id": str(job.id),
+                    "name": f"#{job.id}",
+                    "func": Call(job, self._name),
+                    "args": (),
+                    "kwargs": {},
+                }
+            message = self._receive()
+            if message[0] == "stop":
+                return djangoq.STOP
+            self._forget(message[1])
+            if message[0] == "jobs":
+                number, jobs = message[2], [Claimed(*values) for values in message[3]]
+                self._slot.hold(number, ((job.id, job.token) for job in jobs))
+                self._last_message = number
+                self._ready.extend((number, i, job) for i, job in enumerate(jobs))
+
+    def put(self, task: dict[str, Any]) -> None:
+        """Hand over the outcome of the task that `get` returned last."""
+        seconds = time.perf_counter() - self._began
+        job, self._job = self._job, None
+        assert job is not None  # noqa: S101  (the loop puts each task it got exactly once)
+        outcome = task["result"]
+        if not task["success"]:
+            logger.error("#%d could not be run: %s", job.id, task["result"])
+            outcome = broken(job, str(task["result"]), seconds)
+        self._sent += 1
+        # Marshal takes exact types only.
+        plain = outcome._replace(seconds=seconds, kind=str(outcome.kind), data=str(outcome.data))
+        data = wire.frame(("outcome", self._sent, tuple(plain)))
+        self._unacknowledged.append((self._sent, data))
+        self._send(data)
+        self._slot.end()
+
+    def _forget(self, acknowledged: int) -> None:
+        while self._unacknowledged and self._unacknowledged[0][0] <= acknowledged:
+            self._unacknowledged.popleft()
+
+    def _send(self, data: bytes) -> None:
+        if self._line is None:
+            self._connect(wait=False)
+        else:
+            try:
+                self._line.sendall(data)
+            except ConnectionError:
+                self._hang_up()
+                self._connect(wait=False)
+
+    def _receive(self) -> Any:
+        while True:
+            if self._line is None:
+                self._connect(wait=True)
+            assert self._line is not None  # noqa: S101
+            # All that is there, so that the end of the line is seen before the last messages are
+            # taken up.
+            if not wire.drain(self._line, self._inbox):
+                self._hang_up()
+                continue
+            if (message := self._inbox.pop()) is not None:
+                return message
+            select.select([self._line], [], [])
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+        self._line = None
+        self._inbox.clear()
+
+    def _connect(self, *, wait: bool) -> None:
+        """Take the newest line from the sentinel and say what is still to be acknowledged."""
+        timeout = None if wait else 0
+        while select.select([self._control], [], [], timeout)[0]:
+            data, fds, _flags, _address = socket.recv_fds(self._control, 1, 1)
+            if not data:
+                os._exit(0)  # the sentinel is gone
+            self._hang_up()
+            self._line = socket.socket(fileno=fds[0])
+            timeout = 0
+        if self._line is not None:
+            waiting = sum(1 for message, _, _ in self._ready if message > self._slot.revoked)
+            acknowledged = self._sent - len(self._unacknowledged)
+            hello = ("hello", self._last_message, waiting, acknowledged, self._sent)
+            frames = wire.frame(hello) + b"".join(data for _, data in self._unacknowledged)
+            try:
+                self._line.sendall(frames)
+            except ConnectionError:
+                self._hang_up()
+
+
+def run(control: socket.socket, slot: Slot, name: str) -> None:
+    """Be a worker until the dispatcher says stop."""
+    database.keep_connections()
+    station = Station(control, slot, name)
+    djangoq.run_worker(station, station)

@@ -1,0 +1,53 @@
+"""`manage.py qcluster`: run a server."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+
+from ...conf import queue_name
+
+
+def _queues(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if problem := queue_name(name):
+            raise ArgumentTypeError(f"queue {name!r} {problem}")
+    return list(dict.fromkeys(names))
+
+
+def _workers(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
+    return int(text)
+
+
+class Command(BaseCommand):
+    help = _("Runs a server: workers that run background jobs, until it is stopped.")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--queues",
+            type=_queues,
+            help=_("queues to work, in this order, separated by commas (default: all)"),
+        )
+        parser.add_argument("--workers", type=_workers, help=_("how many processes run jobs"))
+        parser.add_argument(
+            "-n", "--name", help=_("first part of the server's name (default: the host's name)")
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if sys.platform == "win32":
+            raise CommandError(_("Workers are forked, which Windows can't do; use WSL."))
+        from ...engine.cluster import Cluster
+
+        cluster = Cluster(
+            queues=options["queues"], workers=options["workers"], label=options["name"]
+        )
+        cluster.start()
+        if cluster.status:
+            sys.exit(cluster.status)

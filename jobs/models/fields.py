@@ -1,0 +1,34 @@
+"""A JSON column that is plain text to the database."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+
+from ..serialization import JSONText
+
+
+class JSONTextField(models.TextField):
+    """JSON kept as text: read back as it was written, on every database.
+
+    A native JSON column reorders keys and rewrites numbers (PostgreSQL), refuses top-level
+    scalars (SQL Server), and can't be searched by LIKE; and the engine passes the text on
+    without parsing it.
+    """
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
+        return None if value is None else json.loads(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        if value is None or isinstance(value, JSONText) or hasattr(value, "resolve_expression"):
+            return value
+        return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":"))
+
+    def to_python(self, value: Any) -> Any:
+        return json.loads(value) if isinstance(value, str) else value
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return str(self.get_prep_value(self.value_from_object(obj)))

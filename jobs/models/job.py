@@ -1,0 +1,159 @@
+"""A job: one row from creation to expiry."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ..states import State
+from .fields import JSONTextField
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    """Jobs in the words of the domain."""
+
+    def in_claim_order(self) -> JobQuerySet:
+        """Larger priority first, then the earlier due time, then the older job."""
+        return self.order_by("-priority", "run_at", "id")
+
+    def claimable(self, queue: str) -> JobQuerySet:
+        """Return the jobs of `queue` that a worker may start now, in claim order."""
+        return self.filter(queue=queue, state=State.ENQUEUED).in_claim_order()
+
+    def due(self, as_of: datetime | None = None) -> JobQuerySet:
+        """Return scheduled jobs whose time has come, by `as_of` or the database's clock."""
+        return self.filter(state=State.SCHEDULED, run_at__lte=Now() if as_of is None else as_of)
+
+    def held_by(self, server: str) -> JobQuerySet:
+        """Return the jobs that `server` has claimed and not let go of."""
+        return self.filter(server=server)
+
+    def finished(self) -> JobQuerySet:
+        """Return succeeded, failed and deleted jobs."""
+        return self.filter(state__in=(State.SUCCEEDED, State.FAILED, State.DELETED))
+
+
+class Job(models.Model):
+    """A call of a function that will be, is being or was made by a worker.
+
+    Its state changes only through `transitions`; each state it leaves becomes a HistoryEntry.
+    """
+
+    # What to run.
+    func = models.CharField(_("function"), max_length=255)
+    arguments = JSONTextField(_("arguments"))
+    options = JSONTextField(_("options of this call"), default=dict)
+
+    # Where and when.
+    queue = models.CharField(_("queue"), max_length=100)
+    priority = models.SmallIntegerField(_("priority"), default=0)
+    run_at = models.DateTimeField(_("due"), default=timezone.now)
+    # Without a constraint in the database: with one, an open transaction that adds a child locks
+    # the parent's row, hides it from SKIP LOCKED and blocks its outcome.
+    parent = models.ForeignKey(
+        "self",
+        models.DO_NOTHING,
+        verbose_name=_("parent"),
+        related_name="children",
+        db_constraint=False,
+        null=True,
+        blank=True,
+    )
+    condition = models.CharField(_("condition"), max_length=10, blank=True, default="")
+    recurring_job = models.ForeignKey(
+        "RecurringJob",
+        models.SET_NULL,
+        verbose_name=_("recurring job"),
+        related_name="jobs",
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        blank=True,
+    )
+    occurrence = models.DateTimeField(_("occurrence"), null=True, blank=True)
+
+    # What happened.
+    state = models.CharField(_("state"), max_length=10, choices=State.choices)
+    reason = models.CharField(_("reason"), max_length=255, blank=True, default="")
+    state_changed_at = models.DateTimeField(_("in this state since"), default=timezone.now)
+    attempt = models.PositiveIntegerField(_("attempt"), default=0)
+    retries = models.PositiveIntegerField(_("retries"), default=0)
+    crashes = models.PositiveIntegerField(_("crashes"), default=0)
+    claim_token = models.CharField(max_length=32, blank=True, default="", editable=False)
+    server = models.CharField(_("server"), max_length=100, blank=True, default="")
+    recovered = models.BooleanField(_("recovered"), default=False)
+    started_at = models.DateTimeField(_("start written ahead"), null=True, blank=True)
+    missing_since = models.DateTimeField(_("function missing since"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    error_type = models.CharField(_("last error"), max_length=255, blank=True, default="")
+    error_key = models.CharField(max_length=32, blank=True, default="", editable=False)
+
+    # Captured at creation, restored at execution.
+    language = models.CharField(_("language"), max_length=35, blank=True, default="")
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, default="")
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        indexes = [
+            models.Index(
+                fields=["queue", "state", "-priority", "run_at", "id"], name="%(app_label)s_job_claim_idx"
+            ),
+            models.Index(fields=["state", "state_changed_at", "id"], name="%(app_label)s_job_state_idx"),
+            models.Index(fields=["state", "run_at", "id"], name="%(app_label)s_job_due_idx"),
+            models.Index(fields=["recurring_job", "id"], name="%(app_label)s_job_recurring_idx"),
+            models.Index(fields=["error_key", "id"], name="%(app_label)s_job_error_idx"),
+            models.Index(fields=["expires_at"], name="%(app_label)s_job_expiry_idx"),
+            models.Index(fields=["server"], name="%(app_label)s_job_server_idx"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["recurring_job", "occurrence"], name="%(app_label)s_once_per_occurrence"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.func}"
+
+    @property
+    def args(self) -> list[Any]:
+        """The positional arguments."""
+        return self._call["args"]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments."""
+        return self._call["kwargs"]
+
+    @property
+    def _call(self) -> dict[str, Any]:
+        # A job just created still holds the text it was inserted with.
+        given = self.arguments
+        return json.loads(given) if isinstance(given, str) else given
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the job was deleted while it ran and that run has not ended."""
+        return self.state == State.DELETED and bool(self.claim_token)
+
+    @property
+    def result(self) -> Any:
+        """What the function returned, or None while it has not succeeded.
+
+        A result that is not JSON comes back as its text.
+        """
+        if self.state != State.SUCCEEDED:
+            return None
+        entry = self.history.filter(state=State.PROCESSING).last()
+        result = entry.data.get("result", {}) if entry else {}
+        return result.get("value", result.get("text"))

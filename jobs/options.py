@@ -1,0 +1,156 @@
+"""What can be said about a job, at its decorator or for one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from .conf import conf, queue_name
+from .exceptions import InvalidOption
+from .retry import Delays, Exhausted, RetryPolicy, check_delays
+
+RunAfter = datetime | timedelta | None
+ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
+
+#: Kept with the job, so that they still hold when it runs; the others are used at once or, like
+#: exception classes and functions, are the code's and never the database's.
+STORED = ("max_retries", "retry_delays", "when_exhausted", "expires_after")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of a job; None means: not said here.
+
+    `queue`: name. `priority`: -100 to 100, larger first. `run_after`: aware datetime, or a
+    timedelta counted from the enqueue. `max_retries`: executions after the first.
+    `retry_delays`: seconds before each retry (the last repeats), or a function of the retry's
+    number. `retry_on`, `give_up_on`: exception classes. `when_exhausted`: "fail" or "delete".
+    `expires_after`: timedelta or seconds for which the finished job is kept.
+    """
+
+    queue: str | None = None
+    priority: int | None = None
+    run_after: RunAfter = None
+    max_retries: int | None = None
+    retry_delays: Delays | None = None
+    retry_on: ErrorTypes | None = None
+    give_up_on: ErrorTypes | None = None
+    when_exhausted: str | None = None
+    expires_after: timedelta | float | None = None
+
+    @classmethod
+    def build(cls, given: Mapping[str, Any], *, declared: bool = False) -> Options:
+        """Return options from keywords, checked.
+
+        `declared`: they stand at the decorator, where a time to run makes no sense. Raises
+        InvalidOption that names the option, the value and what was expected.
+        """
+        for name, value in given.items():
+            check = _CHECKS.get(name)
+            if check is None:
+                raise InvalidOption(f"unknown option {name!r}; known: {', '.join(_CHECKS)}.")
+            if declared and name == "run_after":
+                raise InvalidOption(
+                    "run_after is not for the decorator, where it would be read once at import; "
+                    "use .using(run_after=…) when enqueueing."
+                )
+            if not declared and name in _DECLARED_ONLY:
+                raise InvalidOption(f"{name!r} belongs to the decorator, not to one call.")
+            if value is not None and (problem := check(value)):
+                raise InvalidOption(f"{name}={value!r} {problem}.")
+        options = cls(**given)
+        if not declared and callable(options.retry_delays):
+            raise InvalidOption("retry_delays of one call must be a list; a function belongs to the decorator.")
+        return options
+
+    def over(self, other: Options) -> Options:
+        """Return these options, with `other`'s where nothing is said here."""
+        said = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
+        return replace(other, **said) if said else other
+
+    def due(self, now: datetime) -> datetime | None:
+        """Return the moment from which the job may run, or None for at once."""
+        moment = now + self.run_after if isinstance(self.run_after, timedelta) else self.run_after
+        return moment if moment is not None and moment > now else None
+
+    def stored(self) -> dict[str, Any]:
+        """Return what is kept with the job, as JSON values."""
+        kept = {name: value for name in STORED if (value := getattr(self, name)) is not None}
+        if isinstance(kept.get("expires_after"), timedelta):
+            kept["expires_after"] = kept["expires_after"].total_seconds()
+        return kept
+
+    def retry_policy(self) -> RetryPolicy:
+        """Return the retry policy, with the settings' values where nothing is said here."""
+        delays = self.retry_delays if self.retry_delays is not None else conf.RETRY_DELAYS
+        return RetryPolicy(
+            max_retries=conf.MAX_RETRIES if self.max_retries is None else self.max_retries,
+            delays=delays,
+            retry_on=_types(self.retry_on) or (BaseException,),
+            give_up_on=_types(self.give_up_on),
+            when_exhausted=Exhausted(self.when_exhausted or conf.WHEN_EXHAUSTED),
+        )
+
+
+def _types(value: ErrorTypes | None) -> tuple[type[BaseException], ...]:
+    return () if value is None else value if isinstance(value, tuple) else (value,)
+
+
+def _priority(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int) or not -100 <= value <= 100:
+        return "must be a whole number from -100 to 100, larger first"
+    return None
+
+
+def _run_after(value: Any) -> str | None:
+    if isinstance(value, datetime):
+        return "must be aware; use django.utils.timezone" if timezone.is_naive(value) else None
+    return None if isinstance(value, timedelta) else "must be a timedelta or an aware datetime"
+
+
+def _retries(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1000:
+        return "must be a whole number from 0 to 1000"
+    return None
+
+
+def _delays(value: Any) -> str | None:
+    return None if callable(value) else check_delays(value)
+
+
+def _errors(value: Any) -> str | None:
+    found = value if isinstance(value, tuple) else (value,)
+    if all(isinstance(t, type) and issubclass(t, BaseException) for t in found):
+        return None
+    return "must be an exception class or a tuple of them"
+
+
+def _exhausted(value: Any) -> str | None:
+    return None if value in tuple(Exhausted) else "must be 'fail' or 'delete'"
+
+
+def _expires(value: Any) -> str | None:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
+        return "must be a timedelta or seconds, from 0 up"
+    return None
+
+
+_CHECKS = {
+    "queue": queue_name,
+    "priority": _priority,
+    "run_after": _run_after,
+    "max_retries": _retries,
+    "retry_delays": _delays,
+    "retry_on": _errors,
+    "give_up_on": _errors,
+    "when_exhausted": _exhausted,
+    "expires_after": _expires,
+}
+_DECLARED_ONLY = frozenset({"retry_on", "give_up_on"})
+_NAMES = tuple(field.name for field in fields(Options))
+NOTHING_SAID = Options()

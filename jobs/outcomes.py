@@ -1,0 +1,56 @@
+"""What passes between claim, worker and recorder. Plain tuples of plain values."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Claimed(NamedTuple):
+    """A claimed job: all that a worker needs to run it. Times are epoch seconds."""
+
+    id: int
+    token: str
+    server: str
+    func: str
+    arguments: str
+    options: str
+    queue: str
+    attempt: int
+    retries: int
+    language: str
+    time_zone: str
+    missing_since: float | None
+    recovered: bool
+    claimed_at: float
+
+
+class Kind(StrEnum):
+    """How an execution ended."""
+
+    SUCCEEDED = "succeeded"
+    RETRY = "retry"
+    FAILED = "failed"
+    DELETED = "deleted"
+    MISSING = "missing"  # the function can't be imported (yet)
+
+
+class Outcome(NamedTuple):
+    """How one execution ended, ready to be written.
+
+    `reason`: of the state the job enters. `data`: JSON text for the history entry of
+    `processing`. `delay`: seconds until the next try. `expires`: seconds to keep the job when it
+    is final, None for the setting. `seconds`: how long the worker was busy with it.
+    """
+
+    id: int
+    token: str
+    kind: str
+    reason: str
+    data: str
+    seconds: float
+    delay: float | None = None
+    expires: float | None = None
+    error_type: str = ""
+    error_key: str = ""
+    missing_since: float | None = None

@@ -1,0 +1,76 @@
+"""Telling servers that there is work, after the caller's commit.
+
+PostgreSQL's NOTIFY where there is one (`JOBS["NOTIFY"]` switches it off); elsewhere servers see
+it by polling, which stays the correctness path everywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+
+from django.apps import apps
+from django.db import connections, transaction
+
+from .conf import conf
+from .models import Queue
+
+logger = logging.getLogger(__name__)
+
+#: Within so many seconds one NOTIFY per queue is enough: a woken dispatcher looks again when
+#: they have passed.
+WINDOW_SECONDS = 0.005
+
+#: The payload that says: the earliest due time may have changed.
+DUE_CHANGED = " due"
+
+_last_notify: dict[tuple[str, str], float] = {}
+_known_queues: set[tuple[str, str]] = set()
+
+
+def channel() -> str:
+    """Return the name of the channel servers listen on."""
+    return f"{apps.get_containing_app_config(__name__).label}_wake"  # type: ignore[union-attr]
+
+
+def can_notify(alias: str) -> bool:
+    """Return whether the database `alias` can wake its servers."""
+    # Django has no feature flag for LISTEN/NOTIFY.
+    return conf.NOTIFY and connections[alias].vendor == "postgresql"
+
+
+def announce(queue: str, *, due_changed: bool = False) -> None:
+    """Wake the servers when the caller's transaction has committed.
+
+    At most one statement, and none within WINDOW_SECONDS of the last for the same queue. On the
+    first use of a queue its Queue row is made.
+    """
+    alias = conf.DATABASE
+    first_use = (alias, queue) not in _known_queues
+    if first_use or can_notify(alias):
+        # Robust: the data is committed; a wake-up that fails is logged and must not raise.
+        transaction.on_commit(
+            partial(_after_commit, alias, queue, due_changed, first_use), using=alias, robust=True
+        )
+
+
+def _after_commit(alias: str, queue: str, due_changed: bool, first_use: bool) -> None:
+    if first_use:
+        Queue.objects.using(alias).get_or_create(name=queue)
+        _known_queues.add((alias, queue))
+    if not can_notify(alias):
+        return
+    payload = DUE_CHANGED if due_changed else queue
+    now = time.monotonic()
+    if now - _last_notify.get((alias, payload), 0) < WINDOW_SECONDS:
+        return
+    _last_notify[alias, payload] = now
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [channel(), payload])
+
+
+def forget_known_queues() -> None:
+    """Forget which Queue rows exist; for tests that roll the database back."""
+    _known_queues.clear()
+    _last_notify.clear()
