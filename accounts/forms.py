@@ -1,0 +1,80 @@
+"""The sign-up form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone, translation
+from django.utils.translation import gettext_lazy as _
+
+from .models import User, normalise_email
+
+TAKEN = _("There is an account with this address already. Log in instead.")
+
+
+class SignUpForm(forms.ModelForm):
+    """Address, name and password of somebody new."""
+
+    password = forms.CharField(
+        label=_("Password"),
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=_("At least 8 characters, not only digits, and none that everybody uses."),
+    )
+
+    class Meta:
+        model = User
+        fields = ("email", "name", "password", "marketing_consent")
+        widgets = {  # noqa: RUF012
+            "email": forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
+            "name": forms.TextInput(attrs={"autocomplete": "name"}),
+        }
+
+    def clean_email(self) -> str:
+        return normalise_email(self.cleaned_data["email"])
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if password := data.get("password"):
+            try:
+                validate_password(password, User(email=data.get("email", ""), name=data.get("name", "")))
+            except ValidationError as error:
+                self.add_error("password", error)
+        return data
+
+    def validate_unique(self) -> None:
+        """Say it in our words."""
+        if User.objects.filter(email=self.cleaned_data.get("email")).exists():
+            self.add_error("email", TAKEN)
+
+    def sign_up(self) -> User | None:
+        """Create the user, with the jobs that greet them, in one transaction.
+
+        Returns None, with an error at the form, when a second click or another request was faster.
+        """
+        user: User = self.save(commit=False)
+        user.welcome = True
+        user.language = translation.get_language() or "en"
+        user.set_password(self.cleaned_data["password"])
+        if user.marketing_consent:
+            user.marketing_consent_at = timezone.now()
+        try:
+            with transaction.atomic():
+                user.save()
+        except IntegrityError:
+            if not User.objects.filter(email=user.email).exists():
+                raise
+            self.add_error("email", TAKEN)
+            return None
+        return user
+
+
+class LogInForm(AuthenticationForm):
+    """Log in by address, in any letter case."""
+
+    def clean_username(self) -> str:
+        return normalise_email(self.cleaned_data["username"])

@@ -1,0 +1,18 @@
+"""Addresses of the accounts pages."""
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+
+from .forms import LogInForm
+from .views import sign_up
+
+app_name = "accounts"
+urlpatterns = [
+    path("sign-up/", sign_up, name="sign_up"),
+    path(
+        "log-in/",
+        LoginView.as_view(template_name="accounts/log_in.html", authentication_form=LogInForm),
+        name="login",
+    ),
+    path("log-out/", LogoutView.as_view(), name="logout"),
+]
