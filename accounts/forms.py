@@ -41,7 +41,9 @@ class SignUpForm(forms.ModelForm):
         data = super().clean() or self.cleaned_data
         if password := data.get("password"):
             try:
-                validate_password(password, User(email=data.get("email", ""), name=data.get("name", "")))
+                validate_password(
+                    password, User(email=data.get("email", ""), name=data.get("name", ""))
+                )
             except ValidationError as error:
                 self.add_error("password", error)
         return data

@@ -20,8 +20,12 @@ if os.environ.get("READ_DOT_ENV", "1") == "1":
 
 DEBUG = env.bool("DEBUG", default=True)
 # Outside DEBUG the key must come from the environment; there is no default to forget.
-SECRET_KEY = env("SECRET_KEY", default="only-for-development-" + "x" * 40) if DEBUG else env("SECRET_KEY")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+SECRET_KEY = (
+    env("SECRET_KEY", default="only-for-development-" + "x" * 40) if DEBUG else env("SECRET_KEY")
+)
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else []
+)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [

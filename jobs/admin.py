@@ -31,7 +31,16 @@ class HistoryInline(ReadOnly, admin.TabularInline):
 
 @admin.register(Job)
 class JobAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("id", "func", "queue", "state", "reason", "attempt", "run_at", "state_changed_at")
+    list_display = (
+        "id",
+        "func",
+        "queue",
+        "state",
+        "reason",
+        "attempt",
+        "run_at",
+        "state_changed_at",
+    )
     list_filter = ("state", "queue")
     search_fields = ("=id", "func__startswith")
     ordering = ("-id",)

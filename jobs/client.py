@@ -93,7 +93,9 @@ def reschedule(job: Job | int, *, run_after: Any) -> bool:
         raise InvalidOption("run_after=None: say when, by a timedelta or an aware datetime.")
     at = due or timezone.now()
     return _steer(
-        job, State.SCHEDULED, lambda pk: transitions.reschedule([pk], at, f"put off until {at:%F %T %Z}")
+        job,
+        State.SCHEDULED,
+        lambda pk: transitions.reschedule([pk], at, f"put off until {at:%F %T %Z}"),
     )
 
 
@@ -104,7 +106,13 @@ def create(
     func, path = _identify(target)
     # Only what this call says is kept with the job: a changed decorator reaches queued jobs too.
     job = _build(
-        func, path, args, kwargs, options.over(declared_options(func)), options.stored(), timezone.now()
+        func,
+        path,
+        args,
+        kwargs,
+        options.over(declared_options(func)),
+        options.stored(),
+        timezone.now(),
     )
     transitions.create(job)
     wakeup.announce(job.queue, due_changed=job.state == State.SCHEDULED)
@@ -126,9 +134,7 @@ def create_many(target: Target, calls: Iterable[Any], options: Options) -> int:
     elements = iter(calls)
     with transaction.atomic(using=conf.DATABASE):
         while chunk := list(islice(elements, CHUNK)):
-            rows = [
-                _build(func, path, *_call(path, call), options, stored, now) for call in chunk
-            ]
+            rows = [_build(func, path, *_call(path, call), options, stored, now) for call in chunk]
             transitions.create_many(rows)
             count += len(rows)
             queue, state = rows[0].queue, rows[0].state

@@ -127,10 +127,46 @@ SETTINGS: dict[str, Setting] = {
 
 #: The keys of `settings.Q_CLUSTER` that django-q2 1.11 knows.
 Q_CLUSTER_KEYS = frozenset(
-    """ack_failures ALT_CLUSTERS broker_class bulk cache cached catch_up cluster_name compress
-    cpu_affinity daemonize_workers django_redis error_reporter guard_cycle iron_mq label log_level
-    max_attempts max_rss mongo mongo_db name orm poll prefix queue_limit recycle redis retry
-    save_limit save_limit_per scheduler sqs sync testing time_zone timeout workers""".split()
+    [
+        "ack_failures",
+        "ALT_CLUSTERS",
+        "broker_class",
+        "bulk",
+        "cache",
+        "cached",
+        "catch_up",
+        "cluster_name",
+        "compress",
+        "cpu_affinity",
+        "daemonize_workers",
+        "django_redis",
+        "error_reporter",
+        "guard_cycle",
+        "iron_mq",
+        "label",
+        "log_level",
+        "max_attempts",
+        "max_rss",
+        "mongo",
+        "mongo_db",
+        "name",
+        "orm",
+        "poll",
+        "prefix",
+        "queue_limit",
+        "recycle",
+        "redis",
+        "retry",
+        "save_limit",
+        "save_limit_per",
+        "scheduler",
+        "sqs",
+        "sync",
+        "testing",
+        "time_zone",
+        "timeout",
+        "workers",
+    ]
 )
 
 #: Keys of `settings.Q_CLUSTER` whose value is looked at: those we read, and those on which
@@ -236,13 +272,17 @@ def _q_cluster_problems(given: Any) -> Iterator[Problem]:
 def _unknown(setting: str, key: Any, known: Any) -> Problem:
     close = difflib.get_close_matches(str(key).upper(), {k.upper(): k for k in known}, 1)
     spelled = {k.upper(): k for k in known}
-    hint = f"Did you mean {spelled[close[0]]!r}?" if close else f"Known: {', '.join(sorted(known))}."
+    hint = (
+        f"Did you mean {spelled[close[0]]!r}?" if close else f"Known: {', '.join(sorted(known))}."
+    )
     return Problem(setting, str(key), f"{setting} has the unknown key {key!r}.", hint)
 
 
 def _wrong(setting: str, key: str, value: Any, problem: str, default: Any) -> Problem:
-    hint = f"Correct it or leave it out (default: {default!r})." if default is not None else (
-        "Correct it or leave it out."
+    hint = (
+        f"Correct it or leave it out (default: {default!r})."
+        if default is not None
+        else ("Correct it or leave it out.")
     )
     return Problem(setting, key, f"{setting}[{key!r}] is {value!r}, but it {problem}.", hint)
 

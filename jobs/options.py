@@ -64,7 +64,9 @@ class Options:
                 raise InvalidOption(f"{name}={value!r} {problem}.")
         options = cls(**given)
         if not declared and callable(options.retry_delays):
-            raise InvalidOption("retry_delays of one call must be a list; a function belongs to the decorator.")
+            raise InvalidOption(
+                "retry_delays of one call must be a list; a function belongs to the decorator."
+            )
         return options
 
     def over(self, other: Options) -> Options:

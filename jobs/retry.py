@@ -27,7 +27,7 @@ def default_delay(retry: int, rng: random.Random | None = None) -> float:
 
     Hangfire's curve: (n-1)^4 + 15 + random(0..29)*n, ten retries in about four and a half hours.
     """
-    return (retry - 1) ** 4 + 15 + (rng or random).randint(0, 29) * retry  # noqa: S311
+    return (retry - 1) ** 4 + 15 + (rng or random).randint(0, 29) * retry
 
 
 def check_delays(delays: Any) -> str | None:
@@ -75,5 +75,7 @@ class RetryPolicy:
         else:
             seconds = self.delays[min(retries, len(self.delays) - 1)]
         if not isinstance(seconds, (int, float)) or not math.isfinite(seconds) or seconds < 0:
-            raise ValueError(f"the delay before retry {number} is {seconds!r}, not seconds from 0 up")
+            raise ValueError(
+                f"the delay before retry {number} is {seconds!r}, not seconds from 0 up"
+            )
         return min(float(seconds), LONGEST_DELAY_SECONDS)

@@ -32,7 +32,9 @@ logger = logging.getLogger(__name__)
 TRACEBACK_LIMIT = 20_000
 MESSAGE_LIMIT = 2_000
 
-_FOREIGN = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_FOREIGN = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
 
 
 def execute(job: Claimed, worker: str) -> Outcome:
@@ -119,7 +121,16 @@ def _failed(
         logger.exception("#%d: its retry policy raised; the job fails", job.id)
         reason = f"{what}; and its retry policy raised {_describe(broken)}"
         return Outcome(
-            job.id, job.token, Kind.FAILED, reason, data, seconds, None, _seconds(options), name, key
+            job.id,
+            job.token,
+            Kind.FAILED,
+            reason,
+            data,
+            seconds,
+            None,
+            _seconds(options),
+            name,
+            key,
         )
     if delay is not None:
         number = job.retries + 1
@@ -136,14 +147,14 @@ def _failed(
         return Outcome(job.id, job.token, Kind.RETRY, reason, data, seconds, delay, None, name, key)
     kind = Kind.DELETED if policy.when_exhausted == Exhausted.DELETE else Kind.FAILED
     logger.error("#%d %s raised; %s", job.id, job.func, kind, exc_info=(type(error), error, place))
-    return Outcome(
-        job.id, job.token, kind, what, data, seconds, None, _seconds(options), name, key
-    )
+    return Outcome(job.id, job.token, kind, what, data, seconds, None, _seconds(options), name, key)
 
 
 def broken(job: Claimed, text: str, seconds: float) -> Outcome:
     """Return the outcome for an execution that failed outside the job's own function."""
-    data = dumps({"server": job.server, "attempt": job.attempt, "error": {"traceback": _clean(text)}})
+    data = dumps(
+        {"server": job.server, "attempt": job.attempt, "error": {"traceback": _clean(text)}}
+    )
     reason = f"the worker could not run it: {_clean(text)[:150]}"
     return Outcome(
         job.id, job.token, Kind.FAILED, reason, data, seconds, None, None, "WorkerError", "worker"
@@ -152,7 +163,11 @@ def broken(job: Claimed, text: str, seconds: float) -> Outcome:
 
 def _seconds(options: Options) -> float | None:
     value = options.expires_after
-    return value.total_seconds() if value is not None and not isinstance(value, (int, float)) else value
+    return (
+        value.total_seconds()
+        if value is not None and not isinstance(value, (int, float))
+        else value
+    )
 
 
 def _iso(epoch: float) -> str:

@@ -165,15 +165,15 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> list
         )
         if taken != len(ids):  # a database that ignores locks: somebody else took some
             mine = set(
-                Job.objects.using(db).filter(pk__in=ids, claim_token=token).values_list("pk", flat=True)
+                Job.objects.using(db)
+                .filter(pk__in=ids, claim_token=token)
+                .values_list("pk", flat=True)
             )
             rows = [row for row in rows if row[0] in mine]
             wary = [pk for pk in wary if pk in mine]
         if wary:
             Job.objects.using(db).filter(pk__in=wary, claim_token=token).update(started_at=now)
-        _write_history(
-            (row[0], State.ENQUEUED, row[10], EMPTY, row[11], now) for row in rows
-        )
+        _write_history((row[0], State.ENQUEUED, row[10], EMPTY, row[11], now) for row in rows)
     claimed_at = now.timestamp()
     return [
         Claimed(
@@ -355,7 +355,11 @@ def give_up(server: str, beat: int | None, cause: str) -> dict[str, int] | None:
         innocent = [row for row in running if not row.started_at]
         _convict(suspects, cause)
         _move(
-            innocent, State.ENQUEUED, reason=f"recovered: {cause}", data=_note(cause), recovered=True
+            innocent,
+            State.ENQUEUED,
+            reason=f"recovered: {cause}",
+            data=_note(cause),
+            recovered=True,
         )
     return {"recovered": len(innocent), "crashed": len(suspects)}
 
@@ -501,7 +505,8 @@ def _move(
             row.id,
             row.state,
             row.reason,
-            data or (dumps({"due": row.run_at.isoformat()}) if source == State.SCHEDULED else EMPTY),
+            data
+            or (dumps({"due": row.run_at.isoformat()}) if source == State.SCHEDULED else EMPTY),
             row.state_changed_at,
             now,
         )
@@ -511,9 +516,7 @@ def _move(
 
 def _set(ids: Sequence[int], expected: State, **values: Any) -> int:
     jobs = Job.objects.using(conf.DATABASE)
-    return sum(
-        jobs.filter(pk__in=chunk, state=expected).update(**values) for chunk in _chunks(ids)
-    )
+    return sum(jobs.filter(pk__in=chunk, state=expected).update(**values) for chunk in _chunks(ids))
 
 
 def _set_all(ids: Sequence[int], expected: State, **values: Any) -> None:

@@ -140,7 +140,7 @@ class Dispatcher:
         if not self.stopping:
             if not self.arena.confirmed.get():
                 return REGISTERING_SECONDS
-            assert self._wakeup is not None  # noqa: S101
+            assert self._wakeup is not None
             waits += [
                 self._wakeup.seconds(),
                 max(pause, min(self._due_at, self._ask_due_at, self._reconcile_at) - now),
@@ -150,7 +150,7 @@ class Dispatcher:
         return max(0.0, min(waits))
 
     def _register_wakeup(self) -> None:
-        assert self._wakeup is not None  # noqa: S101
+        assert self._wakeup is not None
         fileno = self._wakeup.fileno()
         if fileno != self._listening:
             if self._listening is not None:
@@ -317,7 +317,8 @@ class Dispatcher:
 
     def _may_have_to_recall(self) -> bool:
         return any(
-            line.recalling or line.outstanding > 1 or not line.window for line in self.lines.values()
+            line.recalling or line.outstanding > 1 or not line.window
+            for line in self.lines.values()
         )
 
     def _recall(self) -> None:
@@ -334,9 +335,7 @@ class Dispatcher:
                     self._give_back(pairs, "its server was stopped", started=False)
                 else:
                     self.buffer.extendleft(reversed(recalled.own))
-                    self._give_back(
-                        recalled.foreign, "it waited behind a long job", started=False
-                    )
+                    self._give_back(recalled.foreign, "it waited behind a long job", started=False)
             elif looking and line.must_recall(now):
                 line.revoke()
         if self.buffer and not self.stopping and self._hoarding():
@@ -382,7 +381,7 @@ class Dispatcher:
     # Claiming.
 
     def _look_for_work(self) -> None:
-        assert self._wakeup is not None  # noqa: S101
+        assert self._wakeup is not None
         hint = None if self.stopping else self._wakeup.look()
         if hint is None:
             return
@@ -459,7 +458,7 @@ class Dispatcher:
         done, _ = self.outage.attempt(lambda: self._claim_from_queues(before + wanted))
         claimed = len(self.buffer) - before
         if claimed:
-            assert self._wakeup is not None  # noqa: S101
+            assert self._wakeup is not None
             self._wakeup.worked()
         if done:
             self._more = claimed >= wanted
@@ -526,8 +525,6 @@ class Dispatcher:
         return AHEAD_BELOW_SECONDS if self._mean_seconds is None else self._mean_seconds
 
 
-def run(
-    server: str, queues: list[str] | None, arena: Arena, control: socket.socket
-) -> None:
+def run(server: str, queues: list[str] | None, arena: Arena, control: socket.socket) -> None:
     """Be the dispatcher until the sentinel says that all is finished."""
     Dispatcher(server, queues, arena, control).run()

@@ -12,7 +12,7 @@ from django_q.cluster import Cluster, get_mp_context
 from django_q.conf import Conf
 from django_q.worker import worker as _worker
 
-__all__ = ["Cluster", "get_mp_context", "configure", "run_worker", "STOP"]
+__all__ = ["STOP", "Cluster", "configure", "get_mp_context", "run_worker"]
 
 #: What the task source returns to end `run_worker`.
 STOP = "STOP"

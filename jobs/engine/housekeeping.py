@@ -171,7 +171,9 @@ class Housekeeping:
             if done:
                 return
             time.sleep(min(0.5, self.outage.wait + 0.01))
-        logger.error("the database is away: %s could not sign off and will be given up", self.server)
+        logger.error(
+            "the database is away: %s could not sign off and will be given up", self.server
+        )
 
     def _remove(self) -> None:
         row = Server.objects.using(conf.DATABASE).filter(name=self.server)
@@ -183,11 +185,7 @@ class Housekeeping:
 
     def _look_after_servers(self) -> None:
         rows = Server.objects.using(conf.DATABASE).exclude(name=self.server).annotate(now=Now())
-        others = list(
-            rows.values_list(
-                "name", "beat", "heartbeat_at", "now", *_IDENTITY
-            )
-        )
+        others = list(rows.values_list("name", "beat", "heartbeat_at", "now", *_IDENTITY))
         self._watch.read(time.monotonic())
         self._watch.forget({row[0] for row in others})
         for name, beat, heartbeat_at, now, *who in others:
@@ -213,7 +211,10 @@ class Housekeeping:
         if freed is None:
             return
         logger.warning(
-            "%s; jobs recovered: %d, crashes counted: %d", cause, freed["recovered"], freed["crashed"]
+            "%s; jobs recovered: %d, crashes counted: %d",
+            cause,
+            freed["recovered"],
+            freed["crashed"],
         )
         for queue in self._queue_names():
             announce(queue)

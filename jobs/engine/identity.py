@@ -61,9 +61,7 @@ def start_time(pid: int) -> str | None:
 def own() -> Identity:
     """Return who this process is."""
     pid = os.getpid()
-    return Identity(
-        socket.gethostname(), boot_id(), pid_namespace(), pid, start_time(pid) or ""
-    )
+    return Identity(socket.gethostname(), boot_id(), pid_namespace(), pid, start_time(pid) or "")
 
 
 def is_gone(other: Identity) -> bool:

@@ -99,14 +99,16 @@ class Line:
         found = []
         for message in self._inbox:
             if message[0] == "hello":
-                _, self._message, self._foreign, self._acknowledged, self._replayed_through = message
+                _, self._message, self._foreign, self._acknowledged, self._replayed_through = (
+                    message
+                )
                 self._said = self._acknowledged
                 self._hello = True
                 continue
             number, outcome = message[1], Outcome(*message[2])
-            if self.sent.pop((outcome.id, outcome.token), None) is None:
-                if number > self._replayed_through:
-                    self._foreign = max(0, self._foreign - 1)
+            mine = self.sent.pop((outcome.id, outcome.token), None)
+            if mine is None and number > self._replayed_through:
+                self._foreign = max(0, self._foreign - 1)
             found.append((number, outcome))
         return found
 

@@ -125,9 +125,7 @@ class Sentinel:
                 return
         self.stops += max(1, len(data))
         if self.stops == 1:
-            logger.info(
-                "%s stops; running jobs have %g s", self.plan.server, conf.SHUTDOWN_SECONDS
-            )
+            logger.info("%s stops; running jobs have %g s", self.plan.server, conf.SHUTDOWN_SECONDS)
         self._deadline = min(
             self._deadline,
             time.monotonic() + (conf.SHUTDOWN_SECONDS if self.stops == 1 else 0.0),
@@ -143,16 +141,16 @@ class Sentinel:
 
     def _spawn_missing(self) -> None:
         now = time.monotonic()
-        if self.housekeeping is None and now >= self._not_before["housekeeping"]:
-            if not self.stops:
-                self.housekeeping = self._spawn(
-                    "housekeeping",
-                    housekeeping.run,
-                    self.plan.server,
-                    self.plan.queues,
-                    self.arena,
-                    sentinel=self.identity,
-                )
+        may_house_keep = not self.stops and now >= self._not_before["housekeeping"]
+        if self.housekeeping is None and may_house_keep:
+            self.housekeeping = self._spawn(
+                "housekeeping",
+                housekeeping.run,
+                self.plan.server,
+                self.plan.queues,
+                self.arena,
+                sentinel=self.identity,
+            )
         if self.dispatcher is None and now >= self._not_before["dispatcher"]:
             self.arena.dispatcher_pulse.touch()
             self.dispatcher = self._spawn(

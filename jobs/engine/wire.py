@@ -44,7 +44,7 @@ class Inbox:
         end = _LENGTH.size + _LENGTH.unpack_from(self._bytes)[0]
         if len(self._bytes) < end:
             return None
-        message = marshal.loads(memoryview(self._bytes)[_LENGTH.size : end])
+        message = marshal.loads(memoryview(self._bytes)[_LENGTH.size : end])  # noqa: S302  (a sibling's)
         del self._bytes[:end]
         return message
 

@@ -85,7 +85,7 @@ class Station:
         """Hand over the outcome of the task that `get` returned last."""
         seconds = time.perf_counter() - self._began
         job, self._job = self._job, None
-        assert job is not None  # noqa: S101  (the loop puts each task it got exactly once)
+        assert job is not None
         outcome = task["result"]
         if not task["success"]:
             logger.error("#%d could not be run: %s", job.id, task["result"])
@@ -116,7 +116,7 @@ class Station:
         while True:
             if self._line is None:
                 self._connect(wait=True)
-            assert self._line is not None  # noqa: S101
+            assert self._line is not None
             # All that is there, so that the end of the line is seen before the last messages are
             # taken up.
             if not wire.drain(self._line, self._inbox):

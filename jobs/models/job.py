@@ -107,9 +107,12 @@ class Job(models.Model):
         verbose_name_plural = _("jobs")
         indexes = [
             models.Index(
-                fields=["queue", "state", "-priority", "run_at", "id"], name="%(app_label)s_job_claim_idx"
+                fields=["queue", "state", "-priority", "run_at", "id"],
+                name="%(app_label)s_job_claim_idx",
             ),
-            models.Index(fields=["state", "state_changed_at", "id"], name="%(app_label)s_job_state_idx"),
+            models.Index(
+                fields=["state", "state_changed_at", "id"], name="%(app_label)s_job_state_idx"
+            ),
             models.Index(fields=["state", "run_at", "id"], name="%(app_label)s_job_due_idx"),
             models.Index(fields=["recurring_job", "id"], name="%(app_label)s_job_recurring_idx"),
             models.Index(fields=["error_key", "id"], name="%(app_label)s_job_error_idx"),

@@ -1,0 +1,44 @@
+# make run: the demo.  make test: all tests that this machine can run.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# One run of the tests for each; those that do not answer are named and left out.
+TEST_DATABASE_URLS ?= sqlite postgres://postgres@127.0.0.1:5432/bonfire
+
+.PHONY: run test lint bench format clean
+
+run: $(VENV)/.run
+	@mkdir -p var
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py demo
+	@$(BIN)/python -m config.serve
+
+test: $(VENV)/.dev
+	@TEST_DATABASE_URLS="$(TEST_DATABASE_URLS)" $(BIN)/python -m tests.run $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy jobs accounts billing config
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.drain $(ARGS)
+
+clean:
+	rm -rf $(VENV) var
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python requirements.txt requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/.run
