@@ -20,7 +20,7 @@ from .functions import check_call, parameter_names, path_of, resolve_for_enqueue
 from .models import Job
 from .options import NOTHING_SAID, Options
 from .serialization import dump_arguments
-from .states import State
+from .states import MOVES, State
 
 Target = Callable[..., Any] | str
 
@@ -199,6 +199,6 @@ def _steer(job: Job | int, target: State, move: Callable[[int], transitions.Move
     if pk in moved.stopping:
         raise StillStopping(f"#{pk} was deleted while it ran and is still stopping; try again.")
     state = moved.skipped[pk]
-    if target not in transitions.MOVES[state]:
+    if target not in MOVES[state]:
         raise IllegalTransition(f"#{pk} is {state}; from there it can't become {target}.")
     return False

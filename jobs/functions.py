@@ -29,7 +29,7 @@ def resolve(path: str) -> AnyCallable:
         raise ImportError(f"{path!r} is not a dotted path") from error
     if not callable(target):
         raise TypeError(f"{path!r} is a {type(target).__name__}, not a function")
-    return target  # type: ignore[no-any-return]
+    return target
 
 
 def resolve_fresh(path: str) -> AnyCallable:

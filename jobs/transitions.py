@@ -127,7 +127,7 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> list
         found = list(
             _locked(Job.objects.using(db).claimable(queue), skip_locked=True)
             .annotate(**_raw)
-            .values_list(
+            .values_list(  # type: ignore[misc]  # it does not see the annotations
                 "id",
                 "func",
                 "arguments_text",
@@ -142,7 +142,8 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> list
                 "state_changed_at",
             )[:limit]
         )
-        rows, wary = [], []
+        rows: list[tuple[Any, ...]] = []
+        wary: list[int] = []
         for row in found:
             if not row[9]:
                 rows.append(row)
@@ -274,7 +275,7 @@ def _record_final(accepted: list[tuple[Outcome, _Row]], now: datetime) -> None:
 
 
 def _record_later(outcome: Outcome, row: _Row, now: datetime) -> None:
-    counted = {"retries": F("retries") + 1, "missing_since": None}
+    counted: dict[str, Any] = {"retries": F("retries") + 1, "missing_since": None}
     if outcome.kind == Kind.MISSING:
         since = outcome.missing_since
         counted = {
@@ -313,11 +314,13 @@ def give_back(pairs: Iterable[Pair], reason: str, *, started: bool) -> list[str]
     `pairs`: (id, claim token); pairs that no longer hold are left alone. `started`: whether
     their functions may have begun, so that the attempt stays counted as an attempt.
     """
-    attempt = {} if started else {"attempt": F("attempt") - 1}
-    wary = {"recovered": F("recovered")}  # not exonerated by being given back
+    # Being given back exonerates nobody.
+    changes: dict[str, Any] = {"recovered": F("recovered")}
+    if not started:
+        changes["attempt"] = F("attempt") - 1
     with transaction.atomic(using=conf.DATABASE):
         rows = _held(pairs)
-        _move(rows, State.ENQUEUED, reason=reason, data=_note(reason), **attempt, **wary)
+        _move(rows, State.ENQUEUED, reason=reason, data=_note(reason), **changes)
     return [row.queue for row in rows]
 
 

@@ -6,8 +6,9 @@ import os
 os.environ["READ_DOT_ENV"] = "0"
 os.environ.setdefault("DEBUG", "1")
 
+from config import databases
 from config.settings import *  # noqa: F403
-from config.settings import VAR_DIR, databases, env
+from config.settings import VAR_DIR, env
 
 # A cluster started by a test works the test's database; see tests/cluster.py.
 _url = os.environ.get("TEST_CLUSTER_DATABASE_URL") or os.environ.get(

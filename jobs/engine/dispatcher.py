@@ -14,6 +14,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from django.db.models.functions import Now
@@ -215,7 +216,7 @@ class Dispatcher:
         if victim is not None:
             if counted:
                 logger.error("#%d: %s", victim[0], cause)
-                self._chore([victim], lambda v=victim: transitions.crash([v], cause))
+                self._chore([victim], partial(transitions.crash, [victim], cause))
             else:
                 self._give_back([victim], cause, started=True)
         rest = [job for pair, job in sent.items() if pair != victim]

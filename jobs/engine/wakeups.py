@@ -61,9 +61,13 @@ def for_connection(connection: BaseDatabaseWrapper) -> Wakeup:
         else:
             return Listener(connection)
     # PRAGMA data_version is SQLite's own; an in-memory database has no second connection.
-    if connection.vendor == "sqlite" and not connection.is_in_memory_db():
+    if connection.vendor == "sqlite" and not _in_memory(connection):
         return VersionWatcher(connection)
     return Poller()
+
+
+def _in_memory(connection: Any) -> bool:
+    return bool(connection.is_in_memory_db())
 
 
 class Poller:

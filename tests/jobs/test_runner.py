@@ -1,0 +1,360 @@
+"""Running a job: from a claim to its outcome."""
+
+import sys
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+import jobs
+from jobs.models import Job
+from jobs.outcomes import Kind
+from jobs.states import State
+from jobs.testing import drain
+from tests import functions
+
+pytestmark = pytest.mark.django_db
+
+
+def circular():
+    value = []
+    value.append(value)
+    return value
+
+
+def huge():
+    return 10**5000
+
+
+async def fail_later():
+    raise ValueError("later")
+
+
+@jobs.job(retry_delays=lambda number: "soon")
+def badly_declared():
+    raise ValueError("boom")
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def chain(number):
+    if number:
+        jobs.enqueue(chain, number - 1)
+
+
+def endless():
+    jobs.enqueue(endless)
+
+
+def after(**time):
+    return timezone.now() + timedelta(**time)
+
+
+def fresh(job):
+    return Job.objects.get(pk=job.pk)
+
+
+def attempt_of(job):
+    return job.history.filter(state=State.PROCESSING).last().data
+
+
+def lose_function(job):
+    """Make `job` one whose function is not there (any more)."""
+    Job.objects.filter(pk=job.pk).update(func="tests.functions.gone")
+
+
+# Success
+
+
+def test_a_job_that_returns_has_succeeded_with_its_result():
+    job = jobs.enqueue(functions.add, 1, b=2)
+
+    [outcome] = drain()
+
+    assert outcome.kind == Kind.SUCCEEDED
+    assert (fresh(job).state, fresh(job).result) == (State.SUCCEEDED, 3)
+
+
+def test_the_attempt_keeps_who_ran_it_and_when():
+    job = jobs.enqueue(functions.add, 1)
+
+    drain()
+
+    data = attempt_of(job)
+    assert (data["server"], data["worker"], data["attempt"]) == ("drain", "drain", 1)
+    assert data["started"] <= data["ended"]
+
+
+def test_an_async_function_is_awaited():
+    job = jobs.enqueue(functions.later, 1)
+
+    drain()
+
+    assert fresh(job).result == 2
+
+
+def test_a_decorated_function_runs():
+    job = functions.declared.enqueue(4)
+
+    drain()
+
+    assert fresh(job).result == 4
+
+
+@pytest.mark.parametrize("kind", ["object", "when", "set"])
+def test_a_result_that_is_not_json_is_kept_as_text_with_a_note(kind):
+    job = jobs.enqueue(functions.answer, kind)
+
+    drain()
+
+    entry = attempt_of(job)["result"]
+    assert fresh(job).state == State.SUCCEEDED
+    assert fresh(job).result == entry["text"]
+    assert entry["note"].startswith("Kept as text")
+
+
+@pytest.mark.parametrize("func", [circular, huge])
+def test_a_result_that_json_can_not_write_does_not_undo_the_success(func):
+    job = jobs.enqueue(func)
+
+    drain()
+
+    assert fresh(job).state == State.SUCCEEDED
+
+
+def test_a_succeeded_job_is_kept_for_as_long_as_it_was_told():
+    job = jobs.using(functions.nothing, expires_after=timedelta(hours=2)).enqueue()
+
+    drain()
+
+    job = fresh(job)
+    assert job.expires_at - job.finished_at == timedelta(hours=2)
+
+
+# Failure
+
+
+def test_a_job_that_raises_is_scheduled_for_a_retry():
+    job = jobs.enqueue(functions.fail, "boom")
+
+    [outcome] = drain()
+
+    job = fresh(job)
+    assert outcome.kind == Kind.RETRY
+    assert (job.state, job.retries, job.error_type) == (State.SCHEDULED, 1, "ValueError")
+    assert job.reason == "retry 1 of 10 after ValueError: boom"
+    assert 15 <= (job.run_at - job.state_changed_at).total_seconds() <= 15 + 29
+
+
+def test_the_traceback_begins_at_the_users_function():
+    job = jobs.enqueue(functions.fail, "boom")
+
+    drain()
+
+    error = attempt_of(job)["error"]
+    first = error["traceback"].splitlines()[1]
+    assert (error["type"], error["message"]) == ("ValueError", "boom")
+    assert "functions.py" in first
+    assert first.endswith("in fail")
+
+
+def test_an_async_function_that_raises_fails_its_job():
+    job = jobs.using(fail_later, max_retries=0).enqueue()
+
+    drain()
+
+    assert fresh(job).state == State.FAILED
+    assert "in fail_later" in attempt_of(job)["error"]["traceback"]
+
+
+def test_a_job_fails_when_its_retries_are_used_up():
+    job = jobs.using(functions.fail, max_retries=1, retry_delays=[60]).enqueue()
+
+    drain()
+    drain(as_of=after(minutes=2))
+
+    job = fresh(job)
+    assert (job.state, job.attempt, job.reason) == (State.FAILED, 2, "ValueError: boom")
+
+
+def test_retries_of_the_future_stay_there():
+    jobs.enqueue(functions.fail)
+
+    assert len(drain()) == 1
+    assert drain() == []
+
+
+def test_an_error_that_is_given_up_on_deletes_the_job_that_wants_it_so():
+    job = functions.picky.enqueue("key")
+
+    [outcome] = drain()
+
+    assert outcome.kind == Kind.DELETED
+    assert fresh(job).state == State.DELETED
+
+
+def test_a_system_exit_is_a_failure_of_the_job():
+    job = jobs.using(functions.leave, max_retries=0).enqueue()
+    other = jobs.enqueue(functions.add, 1)
+
+    drain()
+
+    assert (fresh(job).state, fresh(job).error_type) == (State.FAILED, "SystemExit")
+    assert fresh(other).state == State.SUCCEEDED
+
+
+def test_a_retry_policy_that_fails_fails_its_job():
+    job = badly_declared.enqueue()
+
+    drain()
+
+    assert fresh(job).state == State.FAILED
+    assert "its retry policy raised ValueError" in fresh(job).reason
+
+
+def test_the_same_failure_has_the_same_key():
+    first, second = jobs.enqueue(functions.fail, "a"), jobs.enqueue(functions.fail, "b")
+
+    drain()
+
+    assert fresh(first).error_key == fresh(second).error_key != ""
+
+
+def test_an_error_with_bad_text_is_kept():
+    job = jobs.using(functions.fail, max_retries=0).enqueue("a\x00b")
+
+    drain()
+
+    assert fresh(job).reason == "ValueError: a\\x00b"
+
+
+def test_arguments_that_fit_no_more_fail_the_job():
+    job = jobs.using(functions.add, max_retries=0).enqueue(1)
+    Job.objects.update(func="tests.functions.leave")
+
+    drain()
+
+    assert (fresh(job).state, fresh(job).error_type) == (State.FAILED, "TypeError")
+
+
+# Missing functions
+
+
+def test_a_missing_function_puts_its_job_off_uncounted():
+    job = jobs.enqueue(functions.nothing)
+    lose_function(job)
+
+    [outcome] = drain()
+
+    job = fresh(job)
+    assert outcome.kind == Kind.MISSING
+    assert (job.state, job.attempt, job.retries) == (State.SCHEDULED, 0, 0)
+    assert (job.run_at - job.state_changed_at).total_seconds() == 30
+    assert "tests.functions.gone can't be imported" in job.reason
+
+
+def test_a_missing_function_fails_its_job_after_a_while(settings):
+    settings.JOBS = {"MISSING_FUNCTION_FAIL_SECONDS": 60}
+    job = jobs.enqueue(functions.nothing)
+    lose_function(job)
+    drain()
+    Job.objects.update(missing_since=timezone.now() - timedelta(seconds=61))
+
+    drain(as_of=after(minutes=1))
+
+    assert fresh(job).state == State.FAILED
+    assert fresh(job).reason.endswith("for 1 minutes")
+
+
+def test_a_missing_function_is_remembered_from_the_first_time():
+    job = jobs.enqueue(functions.nothing)
+    lose_function(job)
+    drain()
+    since = fresh(job).missing_since
+
+    drain(as_of=after(minutes=1))
+
+    assert abs(fresh(job).missing_since - since) < timedelta(milliseconds=1)
+
+
+def test_a_missing_function_does_not_hold_up_the_rest():
+    lose_function(jobs.enqueue(functions.nothing))
+    other = jobs.enqueue(functions.add, 1)
+
+    drain()
+
+    assert fresh(other).state == State.SUCCEEDED
+
+
+def test_a_function_that_came_back_runs():
+    job = jobs.enqueue(functions.nothing, 5)
+    lose_function(job)
+    drain()
+    Job.objects.update(func="tests.functions.nothing")
+
+    drain(as_of=after(minutes=1))
+
+    job = fresh(job)
+    assert (job.result, job.attempt, job.missing_since) == (5, 1, None)
+
+
+def test_a_module_that_exits_at_import_is_a_missing_function(tmp_path, monkeypatch):
+    tmp_path.joinpath("exits_at_import.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    job = jobs.enqueue(functions.nothing)
+    Job.objects.update(func="exits_at_import.work")
+
+    [outcome] = drain()
+
+    assert outcome.kind == Kind.MISSING
+    assert fresh(job).state == State.SCHEDULED
+    assert "exits_at_import" not in sys.modules
+
+
+# Draining
+
+
+def test_drain_runs_what_the_jobs_enqueue():
+    jobs.enqueue(chain, 3)
+
+    assert len(drain()) == 4
+
+
+def test_drain_ends_a_job_that_enqueues_itself_for_ever():
+    jobs.enqueue(endless)
+
+    with pytest.raises(RuntimeError, match="drain\\(\\) ran 5 jobs"):
+        drain(limit=5)
+
+
+def test_drain_runs_only_the_queues_it_is_told_to():
+    other = jobs.using(functions.nothing, queue="other").enqueue()
+    mine = jobs.enqueue(functions.nothing)
+
+    drain(queues=["default"])
+
+    assert (fresh(mine).state, fresh(other).state) == (State.SUCCEEDED, State.ENQUEUED)
+
+
+def test_drain_leaves_what_is_not_due():
+    job = jobs.schedule(functions.nothing, run_after=timedelta(hours=1))
+
+    assert drain() == []
+    assert fresh(job).state == State.SCHEDULED
+
+
+def test_drain_as_of_runs_what_is_due_by_then():
+    job = jobs.schedule(functions.nothing, run_after=timedelta(hours=1))
+
+    drain(as_of=after(hours=2))
+
+    assert fresh(job).state == State.SUCCEEDED
+
+
+def test_a_keyboard_interrupt_at_a_terminal_gets_through():
+    jobs.enqueue(interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        drain()
