@@ -121,7 +121,7 @@ SITE_URL = env("SITE_URL", default="http://localhost:5000")
 #: The voucher for new users goes out so long after they signed up.
 WELCOME_VOUCHER_HOURS = env.float("WELCOME_VOUCHER_HOURS", default=4.0)
 
-Q_CLUSTER = {"name": "bonfire", "timeout": 300, "retry": 360}
+Q_CLUSTER = {"name": "bonfire", "orm": "default", "timeout": 300, "retry": 360}
 JOBS = {
     "WORKERS": env.int("JOBS_WORKERS", default=2),
     "SHUTDOWN_SECONDS": env.float("JOBS_SHUTDOWN_SECONDS", default=30.0),

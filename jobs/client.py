@@ -28,7 +28,7 @@ Target = Callable[..., Any] | str
 CHUNK = 500
 
 
-def enqueue(func: Target, *args: Any, **kwargs: Any) -> Job:
+def enqueue(func: Target, /, *args: Any, **kwargs: Any) -> Job:
     """Enqueue a call of `func` (a function or its dotted path) and return its Job.
 
     One INSERT in the caller's transaction: committed data has its job, rolled back data has none.
@@ -38,7 +38,7 @@ def enqueue(func: Target, *args: Any, **kwargs: Any) -> Job:
     return create(func, args, kwargs, NOTHING_SAID)
 
 
-async def aenqueue(func: Target, *args: Any, **kwargs: Any) -> Job:
+async def aenqueue(func: Target, /, *args: Any, **kwargs: Any) -> Job:
     """Do as `enqueue`, from async code."""
     return await acreate(func, args, kwargs, NOTHING_SAID)
 
@@ -52,11 +52,12 @@ def enqueue_many(func: Target, calls: Iterable[Any]) -> int:
     return create_many(func, calls, NOTHING_SAID)
 
 
-def schedule(func: Target, *args: Any, run_after: Any, **kwargs: Any) -> Job:
+def schedule(func: Target, /, *args: Any, run_after: Any, **kwargs: Any) -> Job:
     """Enqueue a call of `func` for later and return its Job.
 
     `run_after`: an aware datetime, or a timedelta counted from now.
     """
+    _require_moment(run_after)
     return create(func, args, kwargs, Options.build({"run_after": run_after}))
 
 
@@ -88,15 +89,19 @@ def reschedule(job: Job | int, *, run_after: Any) -> bool:
 
     `run_after`: an aware datetime, or a timedelta counted from now. Raises as `requeue` does.
     """
+    _require_moment(run_after)
     due = Options.build({"run_after": run_after}).due(timezone.now())
-    if run_after is None:
-        raise InvalidOption("run_after=None: say when, by a timedelta or an aware datetime.")
     at = due or timezone.now()
     return _steer(
         job,
         State.SCHEDULED,
         lambda pk: transitions.reschedule([pk], at, f"put off until {at:%F %T %Z}"),
     )
+
+
+def _require_moment(run_after: Any) -> None:
+    if run_after is None:
+        raise InvalidOption("run_after=None: say when, by a timedelta or an aware datetime.")
 
 
 def create(
@@ -199,6 +204,6 @@ def _steer(job: Job | int, target: State, move: Callable[[int], transitions.Move
     if pk in moved.stopping:
         raise StillStopping(f"#{pk} was deleted while it ran and is still stopping; try again.")
     state = moved.skipped[pk]
-    if target not in MOVES[state]:
+    if state == State.PROCESSING or target not in MOVES[state]:
         raise IllegalTransition(f"#{pk} is {state}; from there it can't become {target}.")
     return False

@@ -20,7 +20,11 @@ from .retry import Exhausted, check_delays
 Validator = Callable[[Any], str | None]
 
 
-def _number(minimum: float, maximum: float = float("inf")) -> Validator:
+#: No number of seconds may be larger: some 300 years, which datetimes still take.
+LONGEST_SECONDS = 10**10
+
+
+def _number(minimum: float, maximum: float = LONGEST_SECONDS) -> Validator:
     def validate(value: Any) -> str | None:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return f"must be a number, not {type(value).__name__}"

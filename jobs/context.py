@@ -46,7 +46,7 @@ def running(job: CurrentJob, language: str, time_zone: str) -> Iterator[None]:
     token = _current.set(job)
     try:
         with (
-            translation.override(language or None, deactivate=True),
+            translation.override(language or None),
             timezone.override(ZoneInfo(time_zone) if time_zone else None),
         ):
             yield

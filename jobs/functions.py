@@ -44,20 +44,27 @@ def resolve_for_enqueue(path: str) -> AnyCallable:
         raise InvalidFunction(f"{path[:50]}… is longer than {MAX_PATH_LENGTH} characters.")
     try:
         return resolve(path)
-    except Exception as error:  # importing runs foreign code, which may raise anything
+    except (Exception, SystemExit) as error:  # importing runs foreign code
         raise InvalidFunction(
             f"{path!r} can't be imported ({type(error).__name__}: {error}). Give the dotted path "
             "of a function at the top level of a module, or the function itself."
         ) from error
 
 
-@lru_cache(maxsize=4096)
 def path_of(func: AnyCallable) -> str:
     """Return the dotted path under which a worker will find `func`.
 
     Raises InvalidFunction for lambdas, nested functions, bound methods, functions of `__main__`
     and whatever else the path would not lead back to.
     """
+    try:
+        return _path_of(func)
+    except TypeError:  # it can't be hashed, so it is no function
+        raise InvalidFunction(f"{func!r} is not a function at the top level of a module.") from None
+
+
+@lru_cache(maxsize=4096)
+def _path_of(func: AnyCallable) -> str:
     module, name = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
     if not module or not name or "<" in name:
         raise InvalidFunction(

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from .conf import conf, queue_name
+from .conf import LONGEST_SECONDS, conf, queue_name
 from .exceptions import InvalidOption
 from .retry import Delays, Exhausted, RetryPolicy, check_delays
 
@@ -111,7 +111,11 @@ def _priority(value: Any) -> str | None:
 def _run_after(value: Any) -> str | None:
     if isinstance(value, datetime):
         return "must be aware; use django.utils.timezone" if timezone.is_naive(value) else None
-    return None if isinstance(value, timedelta) else "must be a timedelta or an aware datetime"
+    if not isinstance(value, timedelta):
+        return "must be a timedelta or an aware datetime"
+    if abs(value.total_seconds()) > LONGEST_SECONDS:
+        return f"must be at most {LONGEST_SECONDS} seconds away"
+    return None
 
 
 def _retries(value: Any) -> str | None:
@@ -137,8 +141,10 @@ def _exhausted(value: Any) -> str | None:
 
 def _expires(value: Any) -> str | None:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
-        return "must be a timedelta or seconds, from 0 up"
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        return "must be a timedelta or seconds"
+    if not 0 <= seconds <= LONGEST_SECONDS:
+        return f"must be from 0 to {LONGEST_SECONDS} seconds"
     return None
 
 

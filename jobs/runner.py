@@ -52,7 +52,9 @@ def execute(job: Claimed, worker: str) -> Outcome:
     }
     try:
         target = resolve_fresh(job.func) if job.missing_since else resolve(job.func)
-    except Exception as error:  # importing runs foreign code, which may raise anything
+    except BaseException as error:  # importing runs foreign code, which may even exit
+        if isinstance(error, KeyboardInterrupt) and _at_terminal():
+            raise
         return _missing(job, error, about, clock)
     options = Options(**json.loads(job.options)).over(declared_options(target))
     here = CurrentJob(job.id, job.func, job.queue, job.attempt)
@@ -83,7 +85,7 @@ def _at_terminal() -> bool:
     return signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def _missing(job: Claimed, error: Exception, about: dict[str, Any], clock: float) -> Outcome:
+def _missing(job: Claimed, error: BaseException, about: dict[str, Any], clock: float) -> Outcome:
     """A deploy may be under way: try again later, uncounted; after a while, fail."""
     now, seconds = time.time(), time.perf_counter() - clock
     since = job.missing_since or now

@@ -20,6 +20,8 @@ from .exceptions import InvalidArguments
 
 #: A result that is not JSON is kept as text of at most so many characters.
 RESULT_TEXT_LIMIT = 4096
+#: Python refuses to write much longer numbers as digits.
+INT_BITS = 8192
 
 
 class JSONText(str):
@@ -48,8 +50,8 @@ def dump_arguments(
     try:
         return dumps(
             {
-                "args": [_normalise(v, names.get(i, f"#{i + 1}")) for i, v in enumerate(args)],
-                "kwargs": {key: _normalise(value, key) for key, value in kwargs.items()},
+                "args": [_plain(v, names.get(i, f"#{i + 1}")) for i, v in enumerate(args)],
+                "kwargs": {key: _plain(value, key) for key, value in kwargs.items()},
             }
         )
     except _NotJSON as error:
@@ -69,7 +71,7 @@ def result_entry(value: Any) -> dict[str, Any]:
     did its work has succeeded, whatever it returned.
     """
     try:
-        return {"value": _normalise(value, "result")}
+        return {"value": _plain(value, "result")}
     except _NotJSON as error:
         try:
             text = str(value)
@@ -79,11 +81,21 @@ def result_entry(value: Any) -> dict[str, Any]:
         return {"text": text, "note": f"Kept as text: {error}"}
 
 
+def _plain(value: Any, where: str) -> Any:
+    """Return `value` as JSON can hold it, or raise _NotJSON."""
+    try:
+        return _normalise(value, where)
+    except RecursionError:
+        raise _NotJSON(f"{where!r} is nested too deeply or holds itself; flatten it.") from None
+
+
 def _normalise(value: Any, where: str) -> Any:
     if value is None or value is True or value is False:
         return value
     kind = type(value)
     if kind is int:
+        if value.bit_length() > INT_BITS:
+            raise _NotJSON(f"{where!r} is too large a number; pass it as text.")
         return value
     if kind is str:
         return _text(value, where)
@@ -100,7 +112,7 @@ def _normalise(value: Any, where: str) -> Any:
     if isinstance(value, str):  # members of a StrEnum and other subclasses: their plain value
         return _text(str.__str__(value), where)
     if isinstance(value, int):
-        return int(value)
+        return _normalise(int(value), where)
     if isinstance(value, float):
         return _normalise(float(value), where)
     raise _NotJSON(

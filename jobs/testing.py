@@ -9,7 +9,7 @@ from datetime import datetime
 from . import transitions
 from .conf import conf
 from .models import Job
-from .outcomes import Outcome
+from .outcomes import Claimed, Outcome
 from .runner import execute
 from .states import State
 
@@ -23,31 +23,32 @@ def drain(
     """Run what is due, and what that enqueues, until nothing is left; return the outcomes.
 
     `as_of`: run what is due by that moment, for delayed jobs and retries; default: the database's
-    clock. Retries that the runs put into the future stay there. `queues`: only these, in this
+    clock. Retries and delayed jobs that the runs
+    themselves put into the future stay there. `queues`: only these, in this
     order. Raises RuntimeError after `limit` executions.
 
     It uses the claims, the runner and the transitions of a real worker, in the caller's thread
     and database connection, and so works inside a TestCase.
     """
+    while transitions.promote_due(500, as_of):
+        pass
     outcomes: list[Outcome] = []
-    while True:
-        while transitions.promote_due(500, as_of):
-            pass
-        claimed = [
-            job
-            for queue in (queues or _queues())
-            for job in transitions.claim(
-                queue, 100, server="drain", token=uuid.uuid4().hex, idle=100
-            )
-        ]
-        if not claimed:
-            return outcomes
-        for job in claimed:
-            if len(outcomes) >= limit:
-                raise RuntimeError(f"drain() ran {limit} jobs and there are still more")
-            outcome = execute(job, "drain")
-            transitions.record([outcome])
-            outcomes.append(outcome)
+    while job := _claim_one(queues):
+        if len(outcomes) >= limit:
+            transitions.give_back([(job.id, job.token)], "drain() ended", started=False)
+            raise RuntimeError(f"drain() ran {limit} jobs and there are still more")
+        outcome = execute(job, "drain")
+        transitions.record([outcome])
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _claim_one(queues: Sequence[str] | None) -> Claimed | None:
+    for queue in queues or _queues():
+        token = uuid.uuid4().hex
+        if claimed := transitions.claim(queue, 1, server="drain", token=token, idle=1):
+            return claimed[0]
+    return None
 
 
 def _queues() -> list[str]:

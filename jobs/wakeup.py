@@ -56,7 +56,8 @@ def announce(queue: str, *, due_changed: bool = False) -> None:
 
 
 def _after_commit(alias: str, queue: str, due_changed: bool, first_use: bool) -> None:
-    if first_use:
+    # Many jobs of one transaction may have found the queue new.
+    if first_use and (alias, queue) not in _known_queues:
         Queue.objects.using(alias).get_or_create(name=queue)
         _known_queues.add((alias, queue))
     if not can_notify(alias):

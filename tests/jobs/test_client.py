@@ -255,9 +255,10 @@ def test_notify_can_be_switched_off(settings):
     "path", ["tests.functions.gone", "no.such.module", "", "tests.functions.__name__", "x" * 300]
 )
 def test_a_path_that_leads_to_no_function_is_refused(path):
-    with pytest.raises(jobs.InvalidFunction, match=path[:50].replace(".", r"\.")):
+    with pytest.raises(jobs.InvalidFunction) as caught:
         jobs.enqueue(path)
 
+    assert path[:50] in str(caught.value)
     assert Job.objects.count() == 0
 
 

@@ -274,7 +274,7 @@ def test_a_missing_function_is_remembered_from_the_first_time():
     drain()
     since = fresh(job).missing_since
 
-    drain(as_of=after(minutes=1))
+    drain(as_of=after(seconds=31))
 
     assert abs(fresh(job).missing_since - since) < timedelta(milliseconds=1)
 
@@ -351,6 +351,15 @@ def test_drain_as_of_runs_what_is_due_by_then():
     drain(as_of=after(hours=2))
 
     assert fresh(job).state == State.SUCCEEDED
+
+
+def test_drain_as_of_leaves_retries_that_its_own_runs_put_into_the_future():
+    job = jobs.using(functions.fail, max_retries=20, retry_delays=[60]).enqueue()
+
+    outcomes = drain(as_of=after(hours=1))
+
+    assert [outcome.kind for outcome in outcomes] == [Kind.RETRY]
+    assert fresh(job).state == State.SCHEDULED
 
 
 def test_a_keyboard_interrupt_at_a_terminal_gets_through():

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from django.utils import timezone
@@ -130,7 +131,7 @@ class Jobs(RuleBasedStateMachine):
         # Only moves that exist, without gaps.
         path = [*(entry.state for entry in entries), job.state]
         assert path[0] in INITIAL
-        for source, target in zip(path, path[1:], strict=False):
+        for source, target in pairwise(path):
             assert target in MOVES[State(source)]
         times = [job.created_at]
         for entry in entries:

@@ -1,6 +1,7 @@
 """What the engine does to jobs' rows."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from django.db import connection
@@ -44,7 +45,7 @@ def assert_gapless(job):
     job = fresh(job)
     entries = list(job.history.order_by("id"))
     assert entries[0].entered_at == job.created_at
-    for entry, following in zip(entries, entries[1:], strict=False):
+    for entry, following in pairwise(entries):
         assert entry.left_at == following.entered_at
     assert entries[-1].left_at == job.state_changed_at
 

@@ -1,6 +1,7 @@
 """Messages between the processes of a cluster."""
 
 import socket
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,7 @@ def test_messages_split_anywhere_arrive_whole(messages, cuts):
     at = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     inbox, found = wire.Inbox(), []
 
-    for start, end in zip(at, at[1:], strict=False):
+    for start, end in pairwise(at):
         inbox.feed(data[start:end])
         found += inbox
 
