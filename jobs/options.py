@@ -130,7 +130,7 @@ def _delays(value: Any) -> str | None:
 
 def _errors(value: Any) -> str | None:
     found = value if isinstance(value, tuple) else (value,)
-    if all(isinstance(t, type) and issubclass(t, BaseException) for t in found):
+    if found and all(isinstance(t, type) and issubclass(t, BaseException) for t in found):
         return None
     return "must be an exception class or a tuple of them"
 
