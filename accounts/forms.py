@@ -29,6 +29,7 @@ class SignUpForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ("email", "name", "password", "marketing_consent")
+        labels = {"marketing_consent": _("Send me news by mail")}  # noqa: RUF012
         widgets = {  # noqa: RUF012
             "email": forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
             "name": forms.TextInput(attrs={"autocomplete": "name"}),

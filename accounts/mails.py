@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 from django.utils.translation import gettext
@@ -47,15 +48,17 @@ def _claim(user: User, kind: str) -> SentMail | None:
         with transaction.atomic():
             return SentMail.objects.create(user=user, kind=kind, job_id=job_id)
     except IntegrityError:
-        mail = SentMail.objects.get(user=user, kind=kind)
+        now = timezone.now()
+        free = Q(claimed_at__lt=now - timedelta(seconds=CLAIM_SECONDS))
+        if job_id is not None:
+            free |= Q(job_id=job_id)  # this job's earlier attempt failed or crashed
+        claims = SentMail.objects.filter(user=user, kind=kind)
+        # In one statement that also renews the time: else another job could take over the claim
+        # of a late retry while that is sending.
+        taken = claims.filter(free, sent_at=None).update(job_id=job_id, claimed_at=now)
+        mail = claims.get()
     if mail.sent_at:
         return None
-    if mail.job_id == job_id:
-        return mail  # this job's earlier attempt failed or crashed
-    stale = timezone.now() - timedelta(seconds=CLAIM_SECONDS)
-    taken = SentMail.objects.filter(
-        pk=mail.pk, job_id=mail.job_id, sent_at=None, claimed_at__lt=stale
-    ).update(job_id=job_id, claimed_at=timezone.now())
     if not taken:
         raise BeingSent(f"job #{mail.job_id} is sending {kind} to user {user.pk}")
     return mail

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email import message_from_string, policy
+from email import message_from_bytes, policy
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-_SEPARATOR = re.compile(r"^-{79}\n", re.MULTILINE)
+_SEPARATOR = re.compile(rb"^-{79}\r?\n", re.MULTILINE)
 #: So many are shown.
 LIMIT = 50
 
@@ -32,7 +32,7 @@ def read(folder: Path) -> list[Mail]:
     mails: list[Mail] = []
     files = sorted(folder.glob("*.log"), key=lambda p: p.stat().st_mtime, reverse=True)
     for file in files[:LIMIT]:
-        parts = _SEPARATOR.split(file.read_text(encoding="utf-8", errors="replace"))
+        parts = _SEPARATOR.split(file.read_bytes())
         mails += [_parse(f"{file.stem}.{i}", part) for i, part in enumerate(parts) if part.strip()]
     return sorted(mails, key=lambda mail: mail.date, reverse=True)[:LIMIT]
 
@@ -42,12 +42,16 @@ def find(folder: Path, key: str) -> Mail | None:
     return next((mail for mail in read(folder) if mail.key == key), None)
 
 
-def _parse(key: str, source: str) -> Mail:
-    message = message_from_string(source, policy=policy.default)
+def _parse(key: str, source: bytes) -> Mail:
+    # Bytes, because a text body of 8 bits has the encoding that its own header names.
+    message = message_from_bytes(source, policy=policy.default)
 
     def body(kind: str) -> str:
         part = message.get_body((kind,))
-        return part.get_content() if part else ""
+        try:
+            return str(part.get_content()) if part else ""
+        except (LookupError, ValueError):  # an encoding that nobody knows
+            return ""
 
     try:
         date = parsedate_to_datetime(str(message["Date"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 #: Only our own files; the admin shows images from data: URLs.
@@ -20,6 +21,8 @@ def content_security_policy(
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
+        if settings.DEBUG and response.status_code in (404, 500):
+            return response  # Django's own error pages for developers have inline style and script
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
 
