@@ -1,0 +1,31 @@
+"""The jobs that are measured."""
+
+import os
+import time
+
+
+def nothing(number: int) -> int:
+    return number
+
+
+def mixed(number: int) -> int:
+    """80 % nothing, 10 % raise at the first attempt, 10 % one query."""
+    if number % 10 == 0:
+        import jobs
+
+        job = jobs.current()
+        if job is None or job.attempt == 1:
+            raise ValueError(number)
+    if number % 10 == 1:
+        from django.contrib.auth.models import Group
+
+        Group.objects.filter(pk=number).exists()
+    return number
+
+
+def stamp(path: str, sent: float) -> None:
+    """Note how long ago the job was enqueued, by the host's monotonic clock."""
+    now = time.monotonic()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(fd, f"{now - sent}\n".encode())
+    os.close(fd)

@@ -1,0 +1,106 @@
+"""The steps of a measurement that need Django; each prints one line of JSON."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import django
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+
+from . import functions  # noqa: E402
+
+
+def reset() -> dict:
+    """Empty the database."""
+    database: BaseDatabaseWrapper = connection
+    if database.vendor == "sqlite":
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{database.settings_dict['NAME']}{suffix}").unlink(missing_ok=True)
+    else:
+        name = database.settings_dict["NAME"]
+        with database._nodb_cursor() as cursor:
+            cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            cursor.execute(f'CREATE DATABASE "{name}"')
+    call_command("migrate", verbosity=0)
+    return {}
+
+
+def enqueue(count: str, kind: str) -> dict:
+    function = getattr(functions, kind)
+    if settings.SYSTEM == "stock":
+        from django_q.tasks import async_task
+
+        for number in range(int(count)):
+            async_task(function, number)
+    else:
+        import jobs
+
+        target = jobs.using(function, retry_delays=[0])
+        target.enqueue_many((number,) for number in range(int(count)))
+    return {}
+
+
+def settled(count: str) -> dict:
+    """Wait until `count` outcomes are stored; jobs/s from the first one seen to the last."""
+    if settings.SYSTEM == "stock":
+        from django_q.models import Success
+
+        rows = Success.objects.all()
+    else:
+        from jobs.models import Job
+
+        rows = Job.objects.filter(state="succeeded")
+    first, began = 0, 0.0
+    while (done := rows.count()) < int(count):
+        if done and not first:
+            first, began = done, time.monotonic()
+        time.sleep(0.02)
+    return {"rate": (done - first) / (time.monotonic() - began)}
+
+
+def enqueue_cost(count: str) -> dict:
+    """Time of enqueue() against a bare ORM INSERT of the same row; medians, interleaved."""
+    import jobs
+    from jobs.models import Job
+
+    ours, bare = [], []
+    for number in range(int(count)):
+        start = time.perf_counter()
+        jobs.enqueue(functions.nothing, number)
+        middle = time.perf_counter()
+        Job.objects.create(
+            func="benchmarks.functions.nothing",
+            arguments={"args": [number], "kwargs": {}},
+            queue="default",
+            state="enqueued",
+        )
+        bare.append(time.perf_counter() - middle)
+        ours.append(middle - start)
+    a, b = statistics.median(ours), statistics.median(bare)
+    return {"enqueue_us": round(a * 1e6), "insert_us": round(b * 1e6), "ratio": round(a / b, 2)}
+
+
+def paced(count: str, path: str) -> dict:
+    """Enqueue one job each 100 ms on an idle system; the job notes how long it waited."""
+    import jobs
+
+    for _ in range(int(count)):
+        time.sleep(0.1)
+        jobs.enqueue(functions.stamp, path, time.monotonic())
+    time.sleep(0.5)
+    return {}
+
+
+if __name__ == "__main__":
+    step, *arguments = sys.argv[1:]
+    print(json.dumps(globals()[step](*arguments)))
