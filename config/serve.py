@@ -54,7 +54,8 @@ def main() -> int:
     while all(process.poll() is None for process in processes) and not asked.wait(0.2):
         pass
     failed = not asked.is_set()
-    stop(signal.SIGTERM, None)
+    if failed:  # one of them ended by itself; a second signal would end running jobs at once
+        stop(signal.SIGTERM, None)
     for process in processes:
         process.wait()
     return 1 if failed else 0

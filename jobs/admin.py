@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from .models import HistoryEntry, Job, Queue, Server
 
@@ -46,7 +47,24 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):
     ordering = ("-id",)
     show_full_result_count = False
     inlines = (HistoryInline,)
-    exclude = ("claim_token", "error_key")
+    # What one wants to know at a glance; the rest is a click away.
+    fieldsets = (
+        (None, {"fields": ("func", "arguments", ("queue", "priority"), ("state", "reason"))}),
+        (
+            _("Details"),
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    ("attempt", "retries", "crashes"),
+                    ("created_at", "run_at", "state_changed_at"),
+                    ("finished_at", "expires_at"),
+                    ("server", "recovered", "error_type"),
+                    ("language", "time_zone"),
+                    "options",
+                ),
+            },
+        ),
+    )
 
 
 @admin.register(Server)

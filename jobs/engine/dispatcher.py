@@ -81,7 +81,7 @@ class Dispatcher:
         self._ask_due_at = self._asked_due_at = 0.0
         self._turn = 0
         self._known_queues: list[str] = []
-        self._queues_at = 0.0
+        self._queues_at = self._queues_read_at = 0.0
         self._trusted_at = 0.0
         self._mean_seconds: float | None = None
         self._look_at = 0.0
@@ -389,6 +389,8 @@ class Dispatcher:
         if hint.work:
             self._more = True
             self._woken = self._woken or hint.sure
+            # The first job of a new queue should not wait for the list of queues to grow stale.
+            self._queues_at = min(self._queues_at, self._queues_read_at + LOOK_SECONDS)
         if hint.due:
             self._ask_due_at = min(self._ask_due_at, self._asked_due_at + LOOK_SECONDS)
 
@@ -491,6 +493,7 @@ class Dispatcher:
         if now >= self._queues_at:
             rows = Queue.objects.using(conf.DATABASE)
             self._known_queues = list(rows.values_list("name", flat=True))
+            self._queues_read_at = now
             self._queues_at = now + QUEUES_SECONDS
         if self.queues is not None:
             return self.queues

@@ -76,6 +76,7 @@ def test_who_signs_up_gets_a_mail_and_one_signal_ends_web_and_worker(
         process.send_signal(signum)
         output, _ = process.communicate(timeout=20)
         assert process.returncode == 0, output
+        assert "SIGKILL" not in output, "one signal is a request to end in good order"
         assert "web     │" in output
         assert "worker  │" in output
         _, alive = psutil.wait_procs(family, 5)
