@@ -109,13 +109,20 @@ def _check_initial(job: Job) -> None:
 
 # Claiming ------------------------------------------------------------------------------------
 
+
+class Claims(list[Claimed]):
+    """Jobs just claimed. `skipped`: recovered jobs that were left for when a worker is idle."""
+
+    skipped = 0
+
+
 _raw = {
     "arguments_text": ExpressionWrapper(F("arguments"), output_field=TextField()),
     "options_text": ExpressionWrapper(F("options"), output_field=TextField()),
 }
 
 
-def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> list[Claimed]:
+def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> Claims:
     """Move up to `limit` jobs of `queue` from enqueued to processing and return them.
 
     `token` must be fresh: it fences every later write about these jobs. `idle`: workers that
@@ -150,8 +157,10 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> list
             elif len(wary) < idle:
                 rows.append(row)
                 wary.append(row[0])
+        claims = Claims()
+        claims.skipped = len(found) - len(rows)
         if not rows:
-            return []
+            return claims
         now = timezone.now()
         ids = [row[0] for row in rows]
         taken = _set(
@@ -176,7 +185,7 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> list
             Job.objects.using(db).filter(pk__in=wary, claim_token=token).update(started_at=now)
         _write_history((row[0], State.ENQUEUED, row[10], EMPTY, row[11], now) for row in rows)
     claimed_at = now.timestamp()
-    return [
+    claims += [
         Claimed(
             row[0],
             token,
@@ -195,6 +204,7 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> list
         )
         for row in rows
     ]
+    return claims
 
 
 @repeat_when_raced

@@ -77,6 +77,7 @@ class Dispatcher:
         self._listening: int | None = None
         self._more = True  # there may be jobs to claim
         self._woken = False  # somebody said so
+        self._skipped = 0  # recovered jobs that the last claim left for an idle worker
         self._due_at = 0.0  # monotonic time of the next due job, as far as is known
         self._ask_due_at = self._asked_due_at = 0.0
         self._turn = 0
@@ -445,7 +446,7 @@ class Dispatcher:
             return 0
         idle = sum(line.idle for line in self.lines.values())
         mean = self._mean_seconds
-        if mean is None or mean >= AHEAD_BELOW_SECONDS:
+        if mean is None or mean >= AHEAD_BELOW_SECONDS or self._skipped:
             return idle - len(self.buffer)
         allowed = min(AHEAD_JOBS, int(len(self.lines) * AHEAD_SECONDS / max(mean, 1e-6)))
         ahead = len(self.buffer) + sum(line.outstanding for line in self.lines.values())
@@ -464,25 +465,28 @@ class Dispatcher:
             assert self._wakeup is not None
             self._wakeup.worked()
         if done:
-            self._more = claimed >= wanted
+            self._more = claimed >= wanted or self._skipped > 0
             self._woken = self._woken and self._more
 
     def _claim_from_queues(self, full: int) -> None:
         """Claim from one queue after the other until the buffer holds `full` jobs."""
         idle = sum(line.idle for line in self.lines.values())
+        self._skipped = 0
         for queue in self._queues_in_turn():
             left = full - len(self.buffer)
             if left <= 0:
                 return
             # An empty queue costs one statement, not a transaction.
             if self._woken or self._claimable(queue):
-                self.buffer += transitions.claim(
+                claims = transitions.claim(
                     queue,
                     left,
                     server=self.server,
                     token=uuid.uuid4().hex,
                     idle=idle - len(self.buffer),
                 )
+                self.buffer += claims
+                self._skipped += claims.skipped
 
     def _claimable(self, queue: str) -> bool:
         return Job.objects.using(conf.DATABASE).claimable(queue).exists()

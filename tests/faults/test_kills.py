@@ -157,6 +157,15 @@ def test_a_server_stopped_beyond_its_timeout_is_given_up_and_its_late_outcome_re
     assert job.history.filter(state=State.PROCESSING).count() == 2
 
 
+def test_many_recovered_jobs_are_worked_off_without_pause(cluster: Start) -> None:
+    """Each is claimed for an idle worker alone; that must not make a poll of each."""
+    jobs.enqueue_many(functions.nothing, [(i,) for i in range(150)])
+    Job.objects.update(recovered=True)
+    cluster()
+    until(lambda: succeeded(150), 6)
+    assert not Job.objects.filter(recovered=True).exists()
+
+
 def test_sigterm_gives_back_what_has_not_started_and_waits_for_what_runs(
     cluster: Start, journal: Path
 ) -> None:
