@@ -101,8 +101,7 @@ def idle_and_latency(database: str, folder: Path) -> dict:
     try:
         path = folder / "stamps"
         path.unlink(missing_ok=True)
-        probe("bonfire", database, "paced", 60, path)
-        stamps = sorted(float(line) * 1000 for line in path.read_text().split())[:-1]
+        stamps = probe("bonfire", database, "paced", 60, path)["ms"]
         before, began = cluster.cpu(), time.monotonic()
         time.sleep(20)
         spent = sum(cluster.cpu().values()) - sum(before.values())

@@ -23,9 +23,9 @@ def mixed(number: int) -> int:
     return number
 
 
-def stamp(path: str, sent: float) -> None:
-    """Note how long ago the job was enqueued, by the host's monotonic clock."""
+def stamp(path: str, number: int) -> None:
+    """Note when the job started, by the host's monotonic clock."""
     now = time.monotonic()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.write(fd, f"{now - sent}\n".encode())
+    os.write(fd, f"{number} {now}\n".encode())
     os.close(fd)

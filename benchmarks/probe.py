@@ -91,14 +91,17 @@ def enqueue_cost(count: str) -> dict:
 
 
 def paced(count: str, path: str) -> dict:
-    """Enqueue one job each 100 ms on an idle system; the job notes how long it waited."""
+    """Enqueue one job each 100 ms on an idle system; ms from enqueue's return to the start."""
     import jobs
 
-    for _ in range(int(count)):
+    returned = []
+    for number in range(int(count)):
         time.sleep(0.1)
-        jobs.enqueue(functions.stamp, path, time.monotonic())
+        jobs.enqueue(functions.stamp, path, number)
+        returned.append(time.monotonic())
     time.sleep(0.5)
-    return {}
+    lines = [line.split() for line in Path(path).read_text().splitlines()]
+    return {"ms": sorted(1000 * (float(at) - returned[int(n)]) for n, at in lines)}
 
 
 if __name__ == "__main__":

@@ -391,7 +391,8 @@ class Dispatcher:
             self._more = True
             self._woken = self._woken or hint.sure
             # The first job of a new queue should not wait for the list of queues to grow stale.
-            self._queues_at = min(self._queues_at, self._queues_read_at + LOOK_SECONDS)
+            if hint.queues is None or not hint.queues <= set(self._known_queues):
+                self._queues_at = min(self._queues_at, self._queues_read_at + LOOK_SECONDS)
         if hint.due:
             self._ask_due_at = min(self._ask_due_at, self._asked_due_at + LOOK_SECONDS)
 

@@ -15,7 +15,7 @@ from ..wakeup import DUE_CHANGED, WINDOW_SECONDS, can_notify, channel
 logger = logging.getLogger(__name__)
 
 #: SQLite's counter of foreign commits costs microseconds to read.
-SQLITE_SECONDS = 0.010
+SQLITE_SECONDS = 0.015
 #: Polling where nothing better exists: quickly under load, backing off to POLL_SECONDS.
 QUICK_SECONDS = 0.02
 LISTEN_AGAIN_SECONDS = 5.0
@@ -24,12 +24,14 @@ LISTEN_AGAIN_SECONDS = 5.0
 class Hint(NamedTuple):
     """There may be work: jobs to claim, or a new earliest due time.
 
-    `sure`: somebody said that there are jobs; else it is worth a look.
+    `sure`: somebody said that there are jobs; else it is worth a look. `queues`: where, if that
+    is known.
     """
 
     work: bool
     due: bool
     sure: bool = False
+    queues: frozenset[str] | None = None
 
 
 class Wakeup(Protocol):
@@ -178,9 +180,10 @@ class Listener:
             self._next_poll = now + conf.POLL_SECONDS
         if not (payloads or echo or poll):
             return None
-        jobs = bool(payloads - {DUE_CHANGED})
+        queues = frozenset(payloads - {DUE_CHANGED})
+        jobs = bool(queues)
         due = poll or echo or DUE_CHANGED in payloads
-        return Hint(work=poll or echo or jobs, due=due, sure=jobs)
+        return Hint(work=poll or echo or jobs, due=due, sure=jobs, queues=queues)
 
     def worked(self) -> None: ...
 
