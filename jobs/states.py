@@ -34,8 +34,3 @@ MOVES: dict[State, frozenset[State]] = {
     State.FAILED: frozenset({State.ENQUEUED, State.SCHEDULED, State.DELETED}),
     State.DELETED: frozenset({State.ENQUEUED, State.SCHEDULED}),
 }
-
-
-def sources(target: State) -> frozenset[State]:
-    """Return the states from which a job may move to `target`."""
-    return frozenset(state for state, targets in MOVES.items() if target in targets)

@@ -26,7 +26,7 @@ from .exceptions import IllegalTransition
 from .models import HistoryEntry, Job, Server
 from .outcomes import Claimed, Kind, Outcome
 from .serialization import JSONText, dumps
-from .states import INITIAL, MOVES, State
+from .states import FINAL, INITIAL, MOVES, State
 
 #: SQL Server gives wrong rows without an error for long lists of values.
 CHUNK = 500
@@ -499,9 +499,9 @@ def _move(
     if target not in MOVES[source]:
         raise IllegalTransition(f"#{rows[0].id} is {source}; it can't become {target}.")
     now = timezone.now()
-    if target in (State.SUCCEEDED, State.FAILED, State.DELETED):
+    if target in FINAL:
         changes.update(finished_at=now, expires_at=_expiry(target, None, now))
-    elif source in (State.SUCCEEDED, State.FAILED, State.DELETED):
+    elif source in FINAL:
         changes.update(finished_at=None, expires_at=None)
     if not keep_hold:
         changes = {**_HELD_NO_MORE, **changes}

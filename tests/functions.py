@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime, timedelta  # noqa: F401
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 

@@ -80,7 +80,6 @@ class Housekeeping:
         self.server, self.queues, self.arena, self.control = server, queues, arena, control
         self.sentinel = sentinel
         self.outage = Outage("housekeeping")
-        self.beats = 0
         self._watch = Watch()
         self._outbox = wire.Outbox(control)
         self._due: dict[Callable[[], Any], float] = {}

@@ -34,10 +34,6 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Return the jobs that `server` has claimed and not let go of."""
         return self.filter(server=server)
 
-    def finished(self) -> JobQuerySet:
-        """Return succeeded, failed and deleted jobs."""
-        return self.filter(state__in=(State.SUCCEEDED, State.FAILED, State.DELETED))
-
 
 class Job(models.Model):
     """A call of a function that will be, is being or was made by a worker.

@@ -13,7 +13,7 @@ from jobs import transitions
 from jobs.exceptions import IllegalTransition
 from jobs.models import HistoryEntry, Job, Server
 from jobs.outcomes import Kind, Outcome
-from jobs.states import MOVES, State, sources
+from jobs.states import State
 from tests import functions
 
 pytestmark = pytest.mark.django_db
@@ -439,11 +439,6 @@ def test_a_job_is_not_created_in_the_middle_of_its_life():
 
     with pytest.raises(IllegalTransition, match="can't be created in state succeeded"):
         transitions.create(job)
-
-
-def test_sources_are_the_moves_seen_from_the_other_end():
-    for target in State:
-        assert sources(target) == {state for state in State if target in MOVES[state]}
 
 
 # Statements
