@@ -123,10 +123,26 @@ class Dispatcher:
             events = selectors.EVENT_READ | (0 if line.outbox.flush() else selectors.EVENT_WRITE)
             if self._selector.get_key(line.sock).events != events:
                 self._selector.modify(line.sock, events)
-        self._selector.select(self._timeout())
+        self._sleep(time.monotonic() + self._timeout())
+
+    def _sleep(self, until: float) -> None:
+        """Sleep until a socket can be read, there is a hint, or `until` has come.
+
+        Looking for hints may be needed dozens of times a second, so that alone is done here: the
+        whole loop would cost an idle server ten times as much.
+        """
+        assert self._wakeup is not None
+        while True:
+            now = time.monotonic()
+            pause = until - now if self.stopping else min(until - now, self._wakeup.seconds())
+            if self._selector.select(max(0.0, pause)) or self.stopping:
+                return
+            if self._look_for_work() or time.monotonic() >= until:
+                return
+            self.arena.dispatcher_pulse.touch()
 
     def _timeout(self) -> float:
-        """Return the seconds until something must be done though nobody calls."""
+        """Return the seconds until something must be done though nobody calls or hints."""
         if self.given_up:
             return 1.0
         now, pause = time.monotonic(), self.outage.wait
@@ -142,11 +158,7 @@ class Dispatcher:
         if not self.stopping:
             if not self.arena.confirmed.get():
                 return REGISTERING_SECONDS
-            assert self._wakeup is not None
-            waits += [
-                self._wakeup.seconds(),
-                max(pause, min(self._due_at, self._ask_due_at, self._reconcile_at) - now),
-            ]
+            waits.append(max(pause, min(self._due_at, self._ask_due_at, self._reconcile_at) - now))
             if self._more and self._wanted() > 0:
                 waits.append(pause)
         return max(0.0, min(waits))
@@ -382,11 +394,12 @@ class Dispatcher:
 
     # Claiming.
 
-    def _look_for_work(self) -> None:
+    def _look_for_work(self) -> bool:
+        """Note what the source of hints has to say; return whether it had anything."""
         assert self._wakeup is not None
         hint = None if self.stopping else self._wakeup.look()
         if hint is None:
-            return
+            return False
         if hint.work:
             self._more = True
             self._woken = self._woken or hint.sure
@@ -395,6 +408,7 @@ class Dispatcher:
                 self._queues_at = min(self._queues_at, self._queues_read_at + LOOK_SECONDS)
         if hint.due:
             self._ask_due_at = min(self._ask_due_at, self._asked_due_at + LOOK_SECONDS)
+        return True
 
     def _promote(self) -> None:
         """Enqueue the jobs whose time has come, and learn when the next one's will."""
