@@ -19,6 +19,6 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401
-        from .bridge import refuse_async_task
+        from .bridge import refuse_stock_tasks
 
-        refuse_async_task()
+        refuse_stock_tasks()
