@@ -47,12 +47,12 @@ def probe(system: str, database: str, *args: object) -> dict:
 class Cluster:
     """A qcluster of either system."""
 
-    def __init__(self, system: str, database: str, log: Path) -> None:
+    def __init__(self, system: str, database: str, log: Path, **extra: str) -> None:
         self._log = log.open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "qcluster"],
             cwd=ROOT,
-            env=env(system, database),
+            env={**env(system, database), **extra},
             stdout=self._log,
             stderr=self._log,
             stdin=subprocess.DEVNULL,
@@ -93,6 +93,19 @@ def drain(system: str, database: str, count: int, kind: str, folder: Path) -> di
     finally:
         cluster.end()
     return found
+
+
+def statements_per_job(database: str, count: int, folder: Path) -> float:
+    """Count what all processes of a cluster send while they drain `count` jobs, start included."""
+    probe("bonfire", database, "reset")
+    probe("bonfire", database, "enqueue", count, "nothing")
+    path = folder / "statements"
+    cluster = Cluster("bonfire", database, folder / "statements.log", BENCH_STATEMENTS=str(path))
+    try:
+        probe("bonfire", database, "settled", count)
+    finally:
+        cluster.end()
+    return round(path.stat().st_size / count, 3)
 
 
 def idle_and_latency(database: str, folder: Path) -> dict:
@@ -145,6 +158,7 @@ def main() -> None:
         print(f"  ratio {best / base:.1f}")
         per_job = sorted(1e6 * cpu / args.jobs for cpu in ours["cpu"].values())
         print("  CPU per job and process, us:", [round(us) for us in per_job])
+        print("  statements per job:", statements_per_job(database, args.jobs, folder))
         print("  enqueue:", probe("bonfire", database, "enqueue_cost", 2000))
         print("  idle:", idle_and_latency(database, folder))
 

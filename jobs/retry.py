@@ -74,7 +74,7 @@ class RetryPolicy:
             seconds = self.delays(number)
         else:
             seconds = self.delays[min(retries, len(self.delays) - 1)]
-        if not isinstance(seconds, (int, float)) or not math.isfinite(seconds) or seconds < 0:
+        if check_delays([seconds]):
             raise ValueError(
                 f"the delay before retry {number} is {seconds!r}, not seconds from 0 up"
             )

@@ -77,7 +77,7 @@ def test_a_longer_delay_is_cut():
     assert RetryPolicy(delays=[1e12]).delay(ValueError(), 0) == LONGEST_DELAY_SECONDS
 
 
-@pytest.mark.parametrize("value", [None, "5", -1, float("nan"), float("inf"), [1]])
+@pytest.mark.parametrize("value", [None, "5", -1, float("nan"), float("inf"), [1], True])
 def test_a_delay_function_that_returns_no_seconds_is_refused(value):
     with pytest.raises(ValueError, match="the delay before retry 1"):
         RetryPolicy(delays=lambda number: value).delay(ValueError(), 0)
