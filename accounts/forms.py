@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
-from .models import User, normalise_email
+from .models import User
 
 TAKEN = _("There is an account with this address already. Log in instead.")
 
@@ -34,9 +34,6 @@ class SignUpForm(forms.ModelForm):
             "email": forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
             "name": forms.TextInput(attrs={"autocomplete": "name"}),
         }
-
-    def clean_email(self) -> str:
-        return normalise_email(self.cleaned_data["email"])
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -78,6 +75,3 @@ class SignUpForm(forms.ModelForm):
 
 class LogInForm(AuthenticationForm):
     """Log in by address, in any letter case."""
-
-    def clean_username(self) -> str:
-        return normalise_email(self.cleaned_data["username"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -174,3 +175,42 @@ def test_demo_makes_one_administrator_and_says_how_to_log_in(client: Client) -> 
     assert user.email in said.getvalue()
     assert client.login(username=user.email, password=password)
     assert not Job.objects.exists()
+
+
+@pytest.mark.django_db
+def test_every_way_into_the_database_keeps_one_spelling_of_an_address(client: Client) -> None:
+    saved = User.objects.create(email=" Saved@Example.COM", name="A")
+    User.objects.bulk_create([User(email="Bulk@Example.com", name="B")])
+    User.objects.create(email="old@example.com", name="C")
+    User.objects.filter(email="OLD@example.com").update(email="New@Example.com")
+
+    addresses = set(User.objects.values_list("email", flat=True))
+    assert addresses == {"saved@example.com", "bulk@example.com", "new@example.com"}
+    assert saved.email == "saved@example.com"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "second",
+    [
+        lambda: User.objects.create(email="ADA@example.com", name="A"),
+        lambda: User.objects.bulk_create([User(email="Ada@Example.com", name="B")]),
+        lambda: User.objects.filter(email="bob@example.com").update(email="ADA@EXAMPLE.COM"),
+    ],
+    ids=["save", "bulk_create", "update"],
+)
+def test_the_database_refuses_a_second_spelling(second: Callable[[], Any]) -> None:
+    User.objects.create(email="ada@example.com", name="Ada")
+    User.objects.create(email="bob@example.com", name="Bob")
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        second()
+
+
+@pytest.mark.django_db
+def test_lookups_find_an_address_in_any_letter_case() -> None:
+    user = User.objects.create_user("ada@example.com", PASSWORD, name="Ada")
+
+    assert User.objects.get(email="ADA@example.com") == user
+    assert User.objects.get(email__in=["Ada@Example.com"]) == user
+    assert User.objects.get_by_natural_key("aDa@example.com") == user

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ...models import User, normalise_email
+from ...fields import normalise_email
+from ...models import User
 
 
 class Command(BaseCommand):
