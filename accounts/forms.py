@@ -75,3 +75,8 @@ class SignUpForm(forms.ModelForm):
 
 class LogInForm(AuthenticationForm):
     """Log in by address, in any letter case."""
+
+    error_messages = {  # noqa: RUF012
+        **AuthenticationForm.error_messages,
+        "invalid_login": _("This address and this password don't belong together."),
+    }
