@@ -11,7 +11,11 @@ urlpatterns = [
     path("sign-up/", sign_up, name="sign_up"),
     path(
         "log-in/",
-        LoginView.as_view(template_name="accounts/log_in.html", authentication_form=LogInForm),
+        LoginView.as_view(
+            template_name="accounts/log_in.html",
+            authentication_form=LogInForm,
+            redirect_authenticated_user=True,
+        ),
         name="login",
     ),
     path("log-out/", LogoutView.as_view(), name="logout"),

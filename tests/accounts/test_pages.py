@@ -10,6 +10,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.test import Client
 from django.urls import reverse
 
+from accounts.models import User
 from config import mailbox
 
 FILE_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
@@ -145,3 +146,25 @@ def test_the_error_pages_for_developers_keep_their_looks(client: Client, setting
 
     settings.DEBUG = False
     assert "Content-Security-Policy" in client.get("/nowhere/").headers
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["accounts:sign_up", "accounts:login"])
+def test_who_is_logged_in_is_led_home(client: Client, name: str) -> None:
+    client.force_login(User.objects.create_user("ada@example.com", name="Ada"))
+
+    response = client.get(reverse(name))
+
+    assert (response.status_code, response["Location"]) == (302, reverse("home"))
+
+
+@pytest.mark.django_db
+def test_only_who_just_signed_up_is_promised_a_mail(client: Client) -> None:
+    form = {"email": "ada@example.com", "name": "Ada", "password": "correct horse battery"}
+
+    first = client.post(reverse("accounts:sign_up"), form, follow=True).content.decode()
+    later = client.get("/").content.decode()
+
+    assert "Your welcome mail is on its way" in first
+    assert "Hello Ada" in later
+    assert "on its way" not in later
