@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.urls import reverse
@@ -214,3 +214,34 @@ def test_lookups_find_an_address_in_any_letter_case() -> None:
     assert User.objects.get(email="ADA@example.com") == user
     assert User.objects.get(email__in=["Ada@Example.com"]) == user
     assert User.objects.get_by_natural_key("aDa@example.com") == user
+
+
+@pytest.mark.django_db
+def test_demo_sets_the_password_of_an_administrator_who_is_there(client: Client) -> None:
+    call_command("demo", password="the first password", stdout=StringIO())
+    said = StringIO()
+
+    call_command("demo", password=PASSWORD, stdout=said)
+
+    assert PASSWORD in said.getvalue()
+    assert client.login(username="admin@bonfire.example", password=PASSWORD)
+    assert User.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_demo_without_a_password_leaves_the_one_there_is(client: Client) -> None:
+    call_command("demo", password=PASSWORD, stdout=StringIO())
+
+    call_command("demo", stdout=StringIO())
+
+    assert client.login(username="admin@bonfire.example", password=PASSWORD)
+
+
+@pytest.mark.django_db
+def test_demo_makes_no_administrator_of_a_user_who_signed_up() -> None:
+    User.objects.create_user("ada@example.com", "the old password", name="Ada")
+
+    with pytest.raises(CommandError, match="no administrator"):
+        call_command("demo", email="ada@example.com", password=PASSWORD)
+
+    assert User.objects.get().check_password("the old password")
