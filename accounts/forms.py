@@ -1,4 +1,4 @@
-"""The sign-up form."""
+"""The forms to sign up and to log in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,18 @@ from .models import User
 TAKEN = _("There is an account with this address already. Log in instead.")
 
 
-class SignUpForm(forms.ModelForm):
+class FocusOnError(forms.BaseForm):
+    """Puts the cursor into the first field that is wrong."""
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        wrong = next((name for name in self.fields if name in self.errors), None)
+        if wrong is not None:
+            for name, field in self.fields.items():
+                field.widget.attrs["autofocus"] = name == wrong
+
+
+class SignUpForm(FocusOnError, forms.ModelForm):
     """Address, name and password of somebody new."""
 
     password = forms.CharField(
@@ -73,7 +84,7 @@ class SignUpForm(forms.ModelForm):
         return user
 
 
-class LogInForm(AuthenticationForm):
+class LogInForm(FocusOnError, AuthenticationForm):
     """Log in by address, in any letter case."""
 
     error_messages = {  # noqa: RUF012

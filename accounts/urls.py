@@ -4,7 +4,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
 from .forms import LogInForm
-from .views import sign_up
+from .views import language, sign_up
 
 app_name = "accounts"
 urlpatterns = [
@@ -19,4 +19,5 @@ urlpatterns = [
         name="login",
     ),
     path("log-out/", LogoutView.as_view(), name="logout"),
+    path("language/", language, name="language"),
 ]

