@@ -34,7 +34,7 @@ INSTALLED_APPS = [
     "billing",
     "jobs",  # before django_q, whose qcluster command it replaces
     "django_q",
-    "django.contrib.admin",
+    "config.admin.SiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

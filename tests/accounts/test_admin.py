@@ -123,3 +123,11 @@ def test_with_a_user_go_the_claims_of_their_mails(admin_client: Client, ada: Use
 
     assert not User.objects.filter(pk=ada.pk).exists()
     assert not SentMail.objects.exists()
+
+
+def test_the_index_names_the_project_and_nothing_that_stays_empty(admin_client: Client) -> None:
+    html = admin_client.get("/admin/").content.decode()
+
+    assert "Bonfire administration" in html
+    assert "/admin/jobs/job/" in html
+    assert "django_q" not in html
