@@ -52,6 +52,13 @@ def test_each_error_has_a_page_in_the_site_s_looks_without_a_database(
     assert "default-src 'self'" in response["Content-Security-Policy"]
 
 
+def test_the_error_pages_speak_the_browser_s_language(browser: Client) -> None:
+    html = browser.get("/fail/500/", headers={"accept-language": "de"}).content.decode()
+
+    assert '<html lang="de">' in html
+    assert "Etwas ist schiefgegangen" in html
+
+
 @pytest.mark.django_db
 def test_a_database_that_is_gone_does_not_hide_the_error_page(
     browser: Client, monkeypatch: pytest.MonkeyPatch
