@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
 
+from accounts.forms import SignUpForm
 from accounts.models import User
 from jobs.models import Job
 from tests.browser.chromium import PASSWORD, Browser
@@ -83,6 +85,32 @@ def test_an_address_that_is_taken_is_refused_in_another_letter_case(browser: Bro
 
     browser.wait_for("Log in instead")
     assert User.objects.count() == 1
+
+
+def test_a_second_click_while_the_first_is_answered_sends_nothing(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_up, asked, second = SignUpForm.sign_up, [], threading.Event()
+
+    def slowly(form: SignUpForm) -> User | None:
+        asked.append(form)
+        if len(asked) > 1:
+            second.set()
+        second.wait(2)  # the time that a slow server gives for another click
+        return sign_up(form)
+
+    monkeypatch.setattr(SignUpForm, "sign_up", slowly)
+    browser.open("/accounts/sign-up/")
+    browser.fill(email="ada@example.com", name="Ada", password=PASSWORD)
+
+    browser.driver.execute_script(
+        "const button = document.querySelector('main button');"
+        "button.click(); setTimeout(() => button.click(), 200)"
+    )
+
+    browser.wait_for("Hello Ada")
+    assert len(asked) == 1
+    assert (User.objects.count(), Job.objects.count()) == (1, 2)
 
 
 def test_a_double_click_signs_up_once_and_shows_no_error(browser: Browser) -> None:
