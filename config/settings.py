@@ -13,13 +13,14 @@ from . import databases
 BASE_DIR = Path(__file__).resolve().parent.parent
 #: Database, mails and other things made while running, outside version control.
 VAR_DIR = BASE_DIR / "var"
-VAR_DIR.mkdir(exist_ok=True)
 
 env = environ.Env()
 if os.environ.get("READ_DOT_ENV", "1") == "1":
     env.read_env(BASE_DIR / ".env")
 
 DEBUG = env.bool("DEBUG", default=True)
+if DEBUG:  # a deployment may be on a read-only disk
+    VAR_DIR.mkdir(exist_ok=True)
 # Outside DEBUG the key must come from the environment; there is no default to forget.
 SECRET_KEY = (
     env("SECRET_KEY", default="only-for-development-" + "x" * 40) if DEBUG else env("SECRET_KEY")

@@ -168,6 +168,11 @@ def on_each_page(
         browser.submit()
         until(lambda: browser.driver.title.startswith("Error"))
         found[f"{page} with errors"] = browser.driver.execute_script(script)
+    browser.open("/accounts/log-in/")
+    browser.driver.delete_all_cookies()
+    browser.submit()
+    browser.wait_for("Please send the form again")
+    found["a form without its cookie"] = browser.driver.execute_script(script)
     browser.sign_up("ada@example.com")
     found["/ after the sign-up"] = browser.driver.execute_script(script)
     return {page: list(problems) for page, problems in found.items() if problems}
