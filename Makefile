@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # One run of the tests for each; those that do not answer are named and left out.
 TEST_DATABASE_URLS ?= sqlite postgres://postgres@127.0.0.1:5432/bonfire
 
-.PHONY: run test lint bench format clean
+.PHONY: run test lint bench format messages clean
 
 run: $(VENV)/.run
 	@mkdir -p var
@@ -25,6 +25,12 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# After a change of texts; needs gettext.
+messages: $(VENV)/.run
+	$(BIN)/python manage.py makemessages -l de --no-location --no-obsolete --no-wrap \
+		-i $(VENV) -i var -i tests -i benchmarks
+	$(BIN)/python manage.py compilemessages -l de -i $(VENV)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.drain $(ARGS)

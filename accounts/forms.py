@@ -1,4 +1,4 @@
-"""The sign-up form."""
+"""The forms to sign up and to log in."""
 
 from __future__ import annotations
 
@@ -12,12 +12,23 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
-from .models import User, normalise_email
+from .models import User
 
 TAKEN = _("There is an account with this address already. Log in instead.")
 
 
-class SignUpForm(forms.ModelForm):
+class FocusOnError(forms.BaseForm):
+    """Puts the cursor into the first field that is wrong."""
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        wrong = next((name for name in self.fields if name in self.errors), None)
+        if wrong is not None:
+            for name, field in self.fields.items():
+                field.widget.attrs["autofocus"] = name == wrong
+
+
+class SignUpForm(FocusOnError, forms.ModelForm):
     """Address, name and password of somebody new."""
 
     password = forms.CharField(
@@ -34,9 +45,6 @@ class SignUpForm(forms.ModelForm):
             "email": forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
             "name": forms.TextInput(attrs={"autocomplete": "name"}),
         }
-
-    def clean_email(self) -> str:
-        return normalise_email(self.cleaned_data["email"])
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -76,8 +84,10 @@ class SignUpForm(forms.ModelForm):
         return user
 
 
-class LogInForm(AuthenticationForm):
+class LogInForm(FocusOnError, AuthenticationForm):
     """Log in by address, in any letter case."""
 
-    def clean_username(self) -> str:
-        return normalise_email(self.cleaned_data["username"])
+    error_messages = {  # noqa: RUF012
+        **AuthenticationForm.error_messages,
+        "invalid_login": _("This address and this password don't belong together."),
+    }

@@ -10,10 +10,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-
-def normalise_email(email: str) -> str:
-    """Return the one spelling under which an address is stored: letter case makes no difference."""
-    return email.strip().lower()
+from .fields import AddressField, normalise_email
 
 
 class UserManager(BaseUserManager["User"]):
@@ -30,9 +27,6 @@ class UserManager(BaseUserManager["User"]):
         """Create an administrator; sends nothing."""
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
-    def get_by_natural_key(self, username: str | None) -> User:
-        return self.get(email=normalise_email(username or ""))
-
 
 class User(AbstractBaseUser, PermissionsMixin):
     """Somebody who logs in by e-mail address, in any letter case."""
@@ -40,7 +34,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     #: Set by the sign-up on the object to be saved: this person is new here, welcome them.
     welcome = False
 
-    email = models.EmailField(_("e-mail address"), unique=True)
+    email = AddressField(_("e-mail address"), unique=True)
     name = models.CharField(_("name"), max_length=150)
     language = models.CharField(_("language"), max_length=10, default="en")
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
@@ -65,10 +59,6 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def clean(self) -> None:
         self.email = normalise_email(self.email)
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        self.email = normalise_email(self.email)
-        super().save(*args, **kwargs)
 
 
 class SentMail(models.Model):

@@ -10,6 +10,8 @@ import threading
 from types import FrameType
 from typing import IO
 
+from django.conf import settings
+
 
 def _show(name: str, stream: IO[str]) -> None:
     for line in stream:
@@ -34,7 +36,8 @@ def _start(name: str, *command: str) -> subprocess.Popen[str]:
 
 def main() -> int:
     """Run both until one ends or a signal comes; return the exit status."""
-    port = os.environ.get("PORT", "5000")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    port = settings.PORT
     processes = [
         _start("web", "runserver", "--noreload", f"127.0.0.1:{port}"),
         _start("worker", "qcluster"),

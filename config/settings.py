@@ -19,6 +19,8 @@ if os.environ.get("READ_DOT_ENV", "1") == "1":
     env.read_env(BASE_DIR / ".env")
 
 DEBUG = env.bool("DEBUG", default=True)
+if DEBUG:  # a deployment may be on a read-only disk
+    VAR_DIR.mkdir(exist_ok=True)
 # Outside DEBUG the key must come from the environment; there is no default to forget.
 SECRET_KEY = (
     env("SECRET_KEY", default="only-for-development-" + "x" * 40) if DEBUG else env("SECRET_KEY")
@@ -33,7 +35,7 @@ INSTALLED_APPS = [
     "billing",
     "jobs",  # before django_q, whose qcluster command it replaces
     "django_q",
-    "django.contrib.admin",
+    "config.admin.SiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -99,6 +101,9 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("de", _("German"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = env("TIME_ZONE", default="UTC")
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_AGE = 365 * 86_400
 USE_I18N = True
 USE_TZ = True
 
@@ -115,8 +120,10 @@ else:
     EMAIL_FILE_PATH = str(MAIL_DIR)
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=20)
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="Bonfire <hello@bonfire.example>")
+#: Where `make run` listens.
+PORT = env.int("PORT", default=5000)
 #: Where links in mails lead.
-SITE_URL = env("SITE_URL", default="http://localhost:5000")
+SITE_URL = env("SITE_URL", default=f"http://localhost:{PORT}")
 
 #: The voucher for new users goes out so long after they signed up.
 WELCOME_VOUCHER_HOURS = env.float("WELCOME_VOUCHER_HOURS", default=4.0)
@@ -124,6 +131,8 @@ WELCOME_VOUCHER_HOURS = env.float("WELCOME_VOUCHER_HOURS", default=4.0)
 Q_CLUSTER = {"name": "bonfire", "orm": "default", "timeout": 300, "retry": 360}
 JOBS = {
     "WORKERS": env.int("JOBS_WORKERS", default=2),
+    "QUEUES": env.list("JOBS_QUEUES", default=None),
+    "MAX_RETRIES": env.int("JOBS_MAX_RETRIES", default=10),
     "SHUTDOWN_SECONDS": env.float("JOBS_SHUTDOWN_SECONDS", default=30.0),
 }
 
@@ -143,7 +152,7 @@ LOGGING = {
 }
 
 if not DEBUG:
-    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
-from django.db import connection
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -174,3 +175,73 @@ def test_demo_makes_one_administrator_and_says_how_to_log_in(client: Client) -> 
     assert user.email in said.getvalue()
     assert client.login(username=user.email, password=password)
     assert not Job.objects.exists()
+
+
+@pytest.mark.django_db
+def test_every_way_into_the_database_keeps_one_spelling_of_an_address(client: Client) -> None:
+    saved = User.objects.create(email=" Saved@Example.COM", name="A")
+    User.objects.bulk_create([User(email="Bulk@Example.com", name="B")])
+    User.objects.create(email="old@example.com", name="C")
+    User.objects.filter(email="OLD@example.com").update(email="New@Example.com")
+
+    addresses = set(User.objects.values_list("email", flat=True))
+    assert addresses == {"saved@example.com", "bulk@example.com", "new@example.com"}
+    assert saved.email == "saved@example.com"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "second",
+    [
+        lambda: User.objects.create(email="ADA@example.com", name="A"),
+        lambda: User.objects.bulk_create([User(email="Ada@Example.com", name="B")]),
+        lambda: User.objects.filter(email="bob@example.com").update(email="ADA@EXAMPLE.COM"),
+    ],
+    ids=["save", "bulk_create", "update"],
+)
+def test_the_database_refuses_a_second_spelling(second: Callable[[], Any]) -> None:
+    User.objects.create(email="ada@example.com", name="Ada")
+    User.objects.create(email="bob@example.com", name="Bob")
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        second()
+
+
+@pytest.mark.django_db
+def test_lookups_find_an_address_in_any_letter_case() -> None:
+    user = User.objects.create_user("ada@example.com", PASSWORD, name="Ada")
+
+    assert User.objects.get(email="ADA@example.com") == user
+    assert User.objects.get(email__in=["Ada@Example.com"]) == user
+    assert User.objects.get_by_natural_key("aDa@example.com") == user
+
+
+@pytest.mark.django_db
+def test_demo_sets_the_password_of_an_administrator_who_is_there(client: Client) -> None:
+    call_command("demo", password="the first password", stdout=StringIO())
+    said = StringIO()
+
+    call_command("demo", password=PASSWORD, stdout=said)
+
+    assert PASSWORD in said.getvalue()
+    assert client.login(username="admin@bonfire.example", password=PASSWORD)
+    assert User.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_demo_without_a_password_leaves_the_one_there_is(client: Client) -> None:
+    call_command("demo", password=PASSWORD, stdout=StringIO())
+
+    call_command("demo", stdout=StringIO())
+
+    assert client.login(username="admin@bonfire.example", password=PASSWORD)
+
+
+@pytest.mark.django_db
+def test_demo_makes_no_administrator_of_a_user_who_signed_up() -> None:
+    User.objects.create_user("ada@example.com", "the old password", name="Ada")
+
+    with pytest.raises(CommandError, match="no administrator"):
+        call_command("demo", email="ada@example.com", password=PASSWORD)
+
+    assert User.objects.get().check_password("the old password")

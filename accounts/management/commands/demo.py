@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ...models import User, normalise_email
+from ...fields import normalise_email
+from ...models import User
 
 
 class Command(BaseCommand):
@@ -15,15 +16,28 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--email", default="admin@bonfire.example")
-        parser.add_argument("--password", help="default: a random one, printed once")
+        parser.add_argument(
+            "--password",
+            help="for a new administrator or one there is already; "
+            "default: a random one, printed once, or the one there is",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        email = normalise_email(options["email"])
+        email, password = normalise_email(options["email"]), options["password"]
         if "@" not in email:
             raise CommandError(f"--email {options['email']!r} is not an address.")
-        if User.objects.filter(email=email).exists():
-            self.stdout.write(f"Administrator: {email}, with the password printed at first.")
+        user = User.objects.filter(email=email).first()
+        if user is None:
+            password = password or secrets.token_urlsafe(9)
+            User.objects.create_superuser(email, password, name="Demo administrator")
+        elif not (user.is_superuser and user.is_staff and user.is_active):
+            said = f"{email} is a user but no administrator; choose another --email."
+            if password:
+                raise CommandError(said)
+            self.stderr.write(said)
             return
-        password = options["password"] or secrets.token_urlsafe(9)
-        User.objects.create_superuser(email, password, name="Demo administrator")
-        self.stdout.write(f"Administrator: {email}\nPassword:      {password}")
+        elif password:
+            user.set_password(password)
+            user.save(update_fields=["password"])
+        said = password or "as printed at first; --password sets a new one"
+        self.stdout.write(f"Administrator: {email}\nPassword:      {said}")

@@ -1,0 +1,25 @@
+"""The admin of the demo project."""
+
+from __future__ import annotations
+
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.apps import AdminConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class Site(admin.AdminSite):
+    site_header = site_title = _("Bonfire administration")
+
+
+class SiteConfig(AdminConfig):
+    """The admin with our name on it, and with the jobs of one package only."""
+
+    default_site = "config.admin.Site"
+
+    def ready(self) -> None:
+        super().ready()
+        # django-q2's own tables stay empty here: its workers run the jobs of `jobs`.
+        for model in apps.get_app_config("django_q").get_models():
+            if admin.site.is_registered(model):
+                admin.site.unregister(model)
