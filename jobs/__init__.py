@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .client import (
         aenqueue,
+        continue_with,
         delete,
         enqueue,
         enqueue_many,
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 # one of them; so each name is fetched from its module when somebody first asks for it.
 _HOME = {
     "aenqueue": "client",
+    "continue_with": "client",
     "delete": "client",
     "enqueue": "client",
     "enqueue_many": "client",
@@ -66,6 +68,7 @@ __all__ = [
     "JobsError",
     "StillStopping",
     "aenqueue",
+    "continue_with",
     "current",
     "delete",
     "enqueue",

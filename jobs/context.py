@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone, translation
+
+if TYPE_CHECKING:
+    from .models import Job
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,14 @@ class CurrentJob:
     func: str
     queue: str
     attempt: int
+
+    @property
+    def parent(self) -> Job | None:
+        """The Job that this one continues, read now; None if it continues none or that is gone."""
+        from .conf import conf
+        from .models import Job
+
+        return Job.objects.using(conf.DATABASE).filter(children=self.id).first()
 
 
 _current: ContextVar[CurrentJob | None] = ContextVar("current_job", default=None)

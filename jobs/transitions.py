@@ -401,6 +401,35 @@ def _note(text: str) -> JSONText:
     return dumps({"note": text})
 
 
+# Waiting for a parent --------------------------------------------------------------------------
+
+
+@repeat_when_raced
+def release(ids: Iterable[int], reason: str) -> Moved:
+    """Enqueue those of these jobs that still wait for their parent, or put them off until due."""
+    with transaction.atomic(using=conf.DATABASE):
+        rows, moved = _waiting(ids)
+        now = timezone.now()
+        _move([r for r in rows if r.run_at > now], State.SCHEDULED, reason=reason)
+        due = [r for r in rows if r.run_at <= now]
+        _move(due, State.ENQUEUED, reason=reason, run_at=now)
+    return moved
+
+
+@repeat_when_raced
+def give_up_waiting(ids: Iterable[int], reason: str) -> Moved:
+    """Delete those of these jobs that still wait for their parent, which they do in vain."""
+    with transaction.atomic(using=conf.DATABASE):
+        rows, moved = _waiting(ids)
+        _move(rows, State.DELETED, reason=reason)
+    return moved
+
+
+def _waiting(ids: Iterable[int]) -> tuple[list[_Row], Moved]:
+    rows = [row for row in _read_ids(ids) if row.state == State.AWAITING]
+    return rows, Moved(ids=[row.id for row in rows], queues=[row.queue for row in rows])
+
+
 # What people ask for ---------------------------------------------------------------------------
 
 

@@ -77,3 +77,16 @@ def declared(number: int = 0) -> int:
 @jobs.job(max_retries=3, give_up_on=KeyError, when_exhausted="delete")
 def picky(kind: str) -> None:
     raise {"key": KeyError, "value": ValueError}[kind](kind)
+
+
+def add_to_parent(number: int) -> int:
+    job = jobs.current()
+    assert job is not None
+    assert job.parent is not None
+    return number + job.parent.result
+
+
+def fail_once() -> None:
+    job = jobs.current()
+    if job is not None and job.attempt == 1:
+        raise ValueError("the first time")

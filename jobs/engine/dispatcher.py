@@ -19,7 +19,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from .. import transitions
+from .. import continuations, transitions
 from ..conf import conf
 from ..models import Job, Queue, Server
 from ..outcomes import Claimed, Kind
@@ -29,7 +29,7 @@ from . import database, wakeups, wire
 from .arena import Arena, Pair
 from .database import Outage
 from .line import RECALL_PAUSE_SECONDS, Line, message_size
-from .recorder import Recorder
+from .recorder import Pending, Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ class Dispatcher:
         if victim is not None:
             if counted:
                 logger.error("#%d: %s", victim[0], cause)
-                self._chore([victim], partial(transitions.crash, [victim], cause))
+                self._chore([victim], partial(self._convict, victim, cause))
             else:
                 self._give_back([victim], cause, started=True)
         rest = [job for pair, job in sent.items() if pair != victim]
@@ -241,6 +241,10 @@ class Dispatcher:
         else:
             self.buffer.extendleft(reversed(rest))
         self._chore([], lambda: self._say("buried", index))
+
+    def _convict(self, victim: Pair, cause: str) -> None:
+        transitions.crash([victim], cause)
+        self._announce(continuations.settle([victim[0]]))  # it may have failed as poisoned
 
     def _stop(self) -> None:
         """Claim nothing more, give back what has not started, let the workers end."""
@@ -317,11 +321,20 @@ class Dispatcher:
             batch = self.recorder.flush()
             if not batch:
                 return
+            self._continue_after(batch)
             for pending in batch:
                 pending.line.committed(pending.number, pending.pair)
                 if pending.outcome.kind in (Kind.RETRY, Kind.MISSING):
                     due = time.monotonic() + (pending.outcome.delay or 0)
                     self._due_at = min(self._due_at, due)
+
+    def _continue_after(self, batch: list[Pending]) -> None:
+        """Release what waited for these jobs. If that fails, housekeeping will find it."""
+        ended = [p.outcome.id for p in batch if p.outcome.kind not in (Kind.RETRY, Kind.MISSING)]
+        _, queues = self.outage.attempt(lambda: continuations.settle(ended))
+        self._announce(queues or ())
+        self._woken = self._woken or bool(queues)
+        self._more = self._more or bool(queues)
 
     def _acknowledge(self) -> None:
         for line in self.lines.values():
