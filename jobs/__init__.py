@@ -30,7 +30,9 @@ if TYPE_CHECKING:
         InvalidArguments,
         InvalidFunction,
         InvalidOption,
+        JobCancelled,
         JobsError,
+        JobTimeout,
         StillStopping,
     )
 
@@ -55,7 +57,9 @@ _HOME = {
     "InvalidArguments": "exceptions",
     "InvalidFunction": "exceptions",
     "InvalidOption": "exceptions",
+    "JobCancelled": "exceptions",
     "JobsError": "exceptions",
+    "JobTimeout": "exceptions",
     "StillStopping": "exceptions",
 }
 
@@ -64,7 +68,9 @@ __all__ = [
     "InvalidArguments",
     "InvalidFunction",
     "InvalidOption",
+    "JobCancelled",
     "JobFunction",
+    "JobTimeout",
     "JobsError",
     "StillStopping",
     "aenqueue",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
+import signal
+import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,3 +94,64 @@ def fail_once() -> None:
     job = jobs.current()
     if job is not None and job.attempt == 1:
         raise ValueError("the first time")
+
+
+def busy(seconds: float) -> None:
+    """Be busy in Python code."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+async def busy_async(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        await asyncio.sleep(0.001)
+
+
+def swallow(what: str, seconds: float) -> None:
+    """Go on whatever is raised."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.01)
+        except {"Exception": Exception, "BaseException": BaseException}[what]:
+            pass
+
+
+async def swallow_async(path: str, seconds: float) -> None:
+    note(path, f"began 0 {os.getpid()} 0")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            pass
+
+
+def ask_whether_cancelled() -> list[Any]:
+    job = jobs.current()
+    assert job is not None
+    return [job.is_cancelled, job.check()]
+
+
+def cancel_myself() -> None:
+    raise jobs.JobCancelled("nothing to do")
+
+
+def stubborn(path: str, how: str, seconds: float) -> None:
+    """Note that it began, then don't end before `seconds` are over, come what may."""
+    note(path, f"began 0 {os.getpid()} 0")
+    if how == "in C":
+        # One call that never looks at signals: no Python handler gets to run.
+        hashlib.pbkdf2_hmac("sha256", b"", b"", int(seconds * 1e7))
+    elif how == "ignores SIGTERM":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        swallow("BaseException", seconds)
+    elif how == "forks":
+        for new_session in (False, True):
+            child = subprocess.Popen(["sleep", str(seconds)], start_new_session=new_session)
+            note(path, f"child {child.pid}")
+        swallow("BaseException", seconds)
+    else:
+        swallow("BaseException", seconds)

@@ -49,6 +49,8 @@ QUEUES_SECONDS = 1.0
 DUE_SECONDS = 1.0
 #: How often slots are compared with what was sent.
 LOOK_SECONDS = 0.05
+#: How often to look whether a job that runs has been deleted; runs shorter than that just end.
+CANCEL_SECONDS = 0.4
 #: How often to look whether this server is registered, at its start.
 REGISTERING_SECONDS = 0.01
 NEVER = float("inf")
@@ -85,7 +87,7 @@ class Dispatcher:
         self._queues_at = self._queues_read_at = 0.0
         self._trusted_at = 0.0
         self._mean_seconds: float | None = None
-        self._look_at = 0.0
+        self._look_at = self._cancel_at = 0.0
         self._reconcile_at = 0.0
         self._unknown: dict[Pair, float] = {}
 
@@ -104,6 +106,7 @@ class Dispatcher:
                 self._recall()
                 self._record()
                 self._work_off_chores()
+                self._cancel()
                 self._reconcile()
                 self._promote()
                 self._claim()
@@ -155,6 +158,8 @@ class Dispatcher:
             waits.append(RECALL_PAUSE_SECONDS)
         elif self._may_have_to_recall():
             waits.append(LOOK_SECONDS)
+        elif any(line.outstanding for line in self.lines.values()):
+            waits.append(CANCEL_SECONDS)
         if not self.stopping:
             if not self.arena.confirmed.get():
                 return REGISTERING_SECONDS
@@ -376,6 +381,28 @@ class Dispatcher:
         return time.time() - oldest > 5 * AHEAD_SECONDS and not any(
             line.window for line in self.lines.values()
         )
+
+    # Ending jobs that were deleted while they run.
+
+    def _cancel(self) -> None:
+        now = time.monotonic()
+        if now < self._cancel_at or self.outage.wait:
+            return
+        self._cancel_at = now + CANCEL_SECONDS
+        running = {
+            found.pair: line
+            for line in self.lines.values()
+            if (found := line.slot.running()) and now - found.started >= CANCEL_SECONDS
+        }
+        if not running:
+            return
+        held = Job.objects.using(conf.DATABASE).held_by(self.server).filter(state=State.DELETED)
+        _, pairs = self.outage.attempt(lambda: list(held.values_list("id", "claim_token")))
+        for pair in pairs or ():
+            if line := running.get(pair):
+                logger.info("#%d was deleted while it runs; ending it", pair[0])
+                line.slot.cancel(pair[1])
+                self._say("cancel", line.index)
 
     # Rows that are ours by name but in nobody's hands.
 

@@ -38,7 +38,7 @@ def test_a_key_like_no_other_gets_the_list(settings):
 
     [message] = errors()
 
-    assert message.hint.startswith("Known: DATABASE, DEFAULT_QUEUE")
+    assert message.hint.startswith("Known: AROUND, DATABASE, DEFAULT_QUEUE")
 
 
 @pytest.mark.parametrize(
