@@ -63,7 +63,12 @@ def schedule(func: Target, /, *args: Any, run_after: Any, **kwargs: Any) -> Job:
 
 
 def continue_with(
-    parent: Job | int, func: Target, /, *args: Any, on: str = "succeeded", **kwargs: Any
+    parent: Job | int,
+    func: Target | Enqueuer[Any],
+    /,
+    *args: Any,
+    on: str = "succeeded",
+    **kwargs: Any,
 ) -> Job:
     """Enqueue a call of `func` that waits until `parent` has ended, and return its Job.
 
@@ -79,10 +84,8 @@ def continue_with(
     """
     if on not in tuple(Condition):
         raise InvalidOption(f"on={on!r} must be one of {', '.join(Condition)}.")
-    options = NOTHING_SAID
-    if isinstance(func, Enqueuer):
-        func, options = func.target, func.options
-    job = _plan(func, args, kwargs, options)
+    call = func if isinstance(func, Enqueuer) else Enqueuer(func, NOTHING_SAID)
+    job = _plan(call.target, args, kwargs, call.options)
     job.parent_id = parent.pk if isinstance(parent, Job) else parent
     job.condition, job.state = on, State.AWAITING
     if not Job.objects.using(conf.DATABASE).filter(pk=job.parent_id).exists():
@@ -130,6 +133,43 @@ def reschedule(job: Job | int, *, run_after: Any) -> bool:
         State.SCHEDULED,
         lambda pk: transitions.reschedule([pk], at, f"put off until {at:%F %T %Z}"),
     )
+
+
+async def aenqueue_many(func: Target, calls: Iterable[Any]) -> int:
+    """Do as `enqueue_many`, from async code."""
+    return await sync_to_async(enqueue_many)(func, calls)
+
+
+async def aschedule(func: Target, /, *args: Any, run_after: Any, **kwargs: Any) -> Job:
+    """Do as `schedule`, from async code."""
+    return await sync_to_async(schedule)(func, *args, run_after=run_after, **kwargs)
+
+
+async def acontinue_with(
+    parent: Job | int,
+    func: Target | Enqueuer[Any],
+    /,
+    *args: Any,
+    on: str = "succeeded",
+    **kwargs: Any,
+) -> Job:
+    """Do as `continue_with`, from async code."""
+    return await sync_to_async(continue_with)(parent, func, *args, on=on, **kwargs)
+
+
+async def arequeue(job: Job | int) -> bool:
+    """Do as `requeue`, from async code."""
+    return await sync_to_async(requeue)(job)
+
+
+async def adelete(job: Job | int) -> bool:
+    """Do as `delete`, from async code."""
+    return await sync_to_async(delete)(job)
+
+
+async def areschedule(job: Job | int, *, run_after: Any) -> bool:
+    """Do as `reschedule`, from async code."""
+    return await sync_to_async(reschedule)(job, run_after=run_after)
 
 
 def _require_moment(run_after: Any) -> None:

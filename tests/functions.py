@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import random
 import signal
 import subprocess
+import threading
 import time
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from django.contrib.auth.models import Group
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone, translation
 
 import jobs
@@ -155,3 +160,68 @@ def stubborn(path: str, how: str, seconds: float) -> None:
         swallow("BaseException", seconds)
     else:
         swallow("BaseException", seconds)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_soon() -> None:
+    end = time.perf_counter() + random.uniform(0, 0.0015)
+    while time.perf_counter() < end:
+        pass
+    _die()
+
+
+@jobs.job(atomic=True, timeout=2, retry_delays=[0])
+def effect(number: int, fault: str = "") -> int:
+    """Write a row; the first attempt meets `fault` at that point of its transaction."""
+    Group.objects.create(name=f"effect {number} {uuid.uuid4()}")
+    job = jobs.current()
+    assert job is not None
+    if job.attempt > 1 or not fault:
+        return number
+    commit = connection._commit
+
+    def die_in_commit() -> None:
+        threading.Thread(target=_die_soon).start()
+        commit()
+
+    def lose_answer() -> None:
+        del connection._commit
+        commit()
+        connection.connection.close()
+        raise DatabaseError("the answer to COMMIT was lost")
+
+    def lose_commit() -> None:
+        del connection._commit
+        connection.connection.close()
+        raise DatabaseError("COMMIT was lost")
+
+    def raise_after() -> None:
+        raise ValueError("after the commit")
+
+    match fault:
+        case "killed before the commit":
+            _die()
+        case "killed in the commit":
+            connection._commit = die_in_commit
+        case "killed after the commit":
+            transaction.on_commit(_die)
+        case "answer to COMMIT lost":
+            connection._commit = lose_answer
+        case "COMMIT lost":
+            connection._commit = lose_commit
+        case "hook raises":
+            transaction.on_commit(raise_after)
+        case "function raises":
+            raise ValueError("after its effect")
+    return number
+
+
+@jobs.job(atomic=True, timeout=10)
+def slow_effect(path: str, seconds: float) -> None:
+    note(path, "begin")
+    time.sleep(seconds)
+    Group.objects.get_or_create(name="slow effect")
+    note(path, "end")
