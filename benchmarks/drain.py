@@ -115,6 +115,7 @@ def idle_and_latency(database: str, folder: Path) -> dict:
         path = folder / "stamps"
         path.unlink(missing_ok=True)
         stamps = probe("bonfire", database, "paced", 60, path)["ms"]
+        delayed = probe("bonfire", database, "lateness", 200, 10)
         before, began = cluster.cpu(), time.monotonic()
         time.sleep(20)
         spent = sum(cluster.cpu().values()) - sum(before.values())
@@ -124,6 +125,7 @@ def idle_and_latency(database: str, folder: Path) -> dict:
     return {
         "p50_ms": round(statistics.median(stamps), 2),
         "p95_ms": round(stamps[int(0.95 * len(stamps))], 2),
+        "delayed": delayed,
         "idle_percent_of_a_core": round(share, 2),
     }
 

@@ -90,6 +90,55 @@ def enqueue_cost(count: str) -> dict:
     return {"enqueue_us": round(a * 1e6), "insert_us": round(b * 1e6), "ratio": round(a / b, 2)}
 
 
+def enqueue_killers(count: str) -> dict:
+    """Enqueue atomic jobs that kill their worker at the first attempt, at changing points."""
+    import jobs
+
+    points = ("before", "in", "after")
+    calls = [(number, points[number % 3]) for number in range(int(count))]
+    jobs.enqueue_many(functions.effect, calls)
+    return {}
+
+
+def effects() -> dict:
+    """Count the effects of atomic jobs, those that happened twice, and the workers that died."""
+    from django.contrib.auth.models import Group
+
+    from jobs.models import Job
+
+    numbers = [name.split()[0] for name in Group.objects.values_list("name", flat=True)]
+    return {
+        "jobs": Job.objects.count(),
+        "effects": len(numbers),
+        "distinct": len(set(numbers)),
+        "crashes": sum(Job.objects.values_list("crashes", flat=True)),
+        "second_attempts": Job.objects.filter(attempt=2).count(),
+    }
+
+
+def lateness(count: str, seconds: str) -> dict:
+    """Put jobs off by up to `seconds`; ms from the due time to the start, by the history."""
+    from datetime import datetime, timedelta
+
+    from django.utils import timezone
+
+    import jobs
+    from jobs.models import HistoryEntry
+
+    begin = timezone.now() + timedelta(seconds=1)
+    due = {}
+    for number in range(int(count)):
+        at = begin + timedelta(seconds=float(seconds) * number / int(count))
+        due[jobs.schedule(functions.nothing, number, run_after=at).pk] = at
+    settled(count)
+    late = []
+    for entry in HistoryEntry.objects.filter(state="processing"):
+        began = datetime.fromisoformat(entry.data["started"])
+        late.append(1000 * (began - due[entry.job_id]).total_seconds())
+    late.sort()
+    return {"p50_ms": round(statistics.median(late), 1), "max_ms": round(late[-1], 1)}
+
+
 def paced(count: str, path: str) -> dict:
     """Enqueue one job each 100 ms on an idle system; ms from enqueue's return to the start."""
     import jobs

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .client import (
+        acontinue_with,
+        adelete,
         aenqueue,
+        aenqueue_many,
+        arequeue,
+        areschedule,
+        aschedule,
+        continue_with,
         delete,
         enqueue,
         enqueue_many,
@@ -29,7 +36,9 @@ if TYPE_CHECKING:
         InvalidArguments,
         InvalidFunction,
         InvalidOption,
+        JobCancelled,
         JobsError,
+        JobTimeout,
         StillStopping,
     )
 
@@ -38,7 +47,14 @@ __version__ = "0.1.0"
 # Models can't be imported while Django is still loading the apps, and this package is itself
 # one of them; so each name is fetched from its module when somebody first asks for it.
 _HOME = {
+    "acontinue_with": "client",
+    "adelete": "client",
     "aenqueue": "client",
+    "aenqueue_many": "client",
+    "arequeue": "client",
+    "areschedule": "client",
+    "aschedule": "client",
+    "continue_with": "client",
     "delete": "client",
     "enqueue": "client",
     "enqueue_many": "client",
@@ -53,7 +69,9 @@ _HOME = {
     "InvalidArguments": "exceptions",
     "InvalidFunction": "exceptions",
     "InvalidOption": "exceptions",
+    "JobCancelled": "exceptions",
     "JobsError": "exceptions",
+    "JobTimeout": "exceptions",
     "StillStopping": "exceptions",
 }
 
@@ -62,10 +80,19 @@ __all__ = [
     "InvalidArguments",
     "InvalidFunction",
     "InvalidOption",
+    "JobCancelled",
     "JobFunction",
+    "JobTimeout",
     "JobsError",
     "StillStopping",
+    "acontinue_with",
+    "adelete",
     "aenqueue",
+    "aenqueue_many",
+    "arequeue",
+    "areschedule",
+    "aschedule",
+    "continue_with",
     "current",
     "delete",
     "enqueue",
@@ -74,14 +101,15 @@ __all__ = [
     "requeue",
     "reschedule",
     "schedule",
+    "signals",
     "testing",
     "using",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "testing":
-        return import_module(".testing", __name__)
+    if name in ("signals", "testing"):
+        return import_module(f".{name}", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -12,13 +12,18 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.connection import ConnectionDoesNotExist
 
 from .conf import SETTINGS, conf, jobs_problems, q_cluster_problems
+from .decorators import declared_atomic
+from .functions import resolve
 
 LABEL = "jobs"  # only the prefix of the checks' ids
 
 
 @register
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001: JOBS. E002: Q_CLUSTER. E003: app order. E004: USE_TZ. E005, W001: the database."""
+    """E001: JOBS. E002: Q_CLUSTER. E003: app order. E004: USE_TZ. E005, W001: the database.
+
+    E006: atomic jobs on a database with one writer. E007: AROUND.
+    """
     messages: list[CheckMessage] = []
     for problem in jobs_problems():
         messages.append(Error(problem.message, hint=problem.hint, id=f"{LABEL}.E001"))
@@ -34,6 +39,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
             )
         )
     messages += _check_database()
+    messages += _check_around()
     return messages
 
 
@@ -79,4 +85,31 @@ def _check_database() -> Iterator[CheckMessage]:
                 hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20, '
                 '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"}.',
                 id=f"{LABEL}.W001",
+            )
+        # The only writer: while an atomic job runs, all others wait, so it must not run for long.
+        busy = float(options.get("timeout", 5))
+        for function in declared_atomic():
+            limit = function.options.seconds_to_run()
+            if limit is None or limit > busy / 2:
+                yield Error(
+                    f"{function!r} is atomic, and SQLite has one writer: everybody else waits "
+                    f"while it runs, for at most {busy:g} s.",
+                    hint=f"Give it a timeout of at most {busy / 2:g} s: @job(atomic=True, timeout=…).",
+                    id=f"{LABEL}.E006",
+                )
+
+
+def _check_around() -> Iterator[CheckMessage]:
+    if SETTINGS["AROUND"].problem(conf.AROUND):
+        return  # reported as E001
+    for path in conf.AROUND:
+        try:
+            resolve(path)
+        except Exception as error:  # importing runs foreign code
+            yield Error(
+                f"JOBS['AROUND'] names {path!r}, which can't be used "
+                f"({type(error).__name__}: {error}).",
+                hint="Give the dotted path of a function that takes the current job and returns a "
+                "context manager.",
+                id=f"{LABEL}.E007",
             )

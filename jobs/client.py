@@ -11,9 +11,10 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
-from . import transitions, wakeup
+from . import continuations, transitions, wakeup
 from .conf import conf
 from .context import captured_language, captured_time_zone
+from .continuations import Condition
 from .decorators import Enqueuer, declared_options
 from .exceptions import IllegalTransition, InvalidArguments, InvalidOption, StillStopping
 from .functions import check_call, parameter_names, path_of, resolve_for_enqueue
@@ -61,6 +62,41 @@ def schedule(func: Target, /, *args: Any, run_after: Any, **kwargs: Any) -> Job:
     return create(func, args, kwargs, Options.build({"run_after": run_after}))
 
 
+def continue_with(
+    parent: Job | int,
+    func: Target | Enqueuer[Any],
+    /,
+    *args: Any,
+    on: str = "succeeded",
+    **kwargs: Any,
+) -> Job:
+    """Enqueue a call of `func` that waits until `parent` has ended, and return its Job.
+
+    `on`: how the parent must end: "succeeded"; "failed" (no retries left); "deleted"; "finished"
+    (any of the three). When that can't happen any more, the child is deleted; a child that wants
+    success waits on while its parent is failed, which may be requeued. The parent may have ended
+    already. Within the child, `current().parent` is the parent's Job, with its `result`.
+    `func` may be what `using` returns: `continue_with(parent, using(send, queue="mail"), 1)`; a
+    `run_after` there counts from now, not from the parent's end.
+
+    Raises as `enqueue` does, InvalidOption for an unknown `on`, and IllegalTransition when there
+    is no such parent.
+    """
+    if on not in tuple(Condition):
+        raise InvalidOption(f"on={on!r} must be one of {', '.join(Condition)}.")
+    call = func if isinstance(func, Enqueuer) else Enqueuer(func, NOTHING_SAID)
+    job = _plan(call.target, args, kwargs, call.options)
+    job.parent_id = parent.pk if isinstance(parent, Job) else parent
+    job.condition, job.state = on, State.AWAITING
+    if not Job.objects.using(conf.DATABASE).filter(pk=job.parent_id).exists():
+        raise _no_such_job(job.parent_id)
+    transitions.create(job)
+    wakeup.announce(job.queue)
+    # The parent may have ended before this child could be seen.
+    continuations.settle_after_commit([job.parent_id])
+    return job
+
+
 def using(func: Target, **options: Any) -> Enqueuer[Any]:
     """Return `func` with options for one call: `using(func, queue="mail").enqueue(1)`."""
     return Enqueuer(func, Options.build(options))
@@ -99,6 +135,43 @@ def reschedule(job: Job | int, *, run_after: Any) -> bool:
     )
 
 
+async def aenqueue_many(func: Target, calls: Iterable[Any]) -> int:
+    """Do as `enqueue_many`, from async code."""
+    return await sync_to_async(enqueue_many)(func, calls)
+
+
+async def aschedule(func: Target, /, *args: Any, run_after: Any, **kwargs: Any) -> Job:
+    """Do as `schedule`, from async code."""
+    return await sync_to_async(schedule)(func, *args, run_after=run_after, **kwargs)
+
+
+async def acontinue_with(
+    parent: Job | int,
+    func: Target | Enqueuer[Any],
+    /,
+    *args: Any,
+    on: str = "succeeded",
+    **kwargs: Any,
+) -> Job:
+    """Do as `continue_with`, from async code."""
+    return await sync_to_async(continue_with)(parent, func, *args, on=on, **kwargs)
+
+
+async def arequeue(job: Job | int) -> bool:
+    """Do as `requeue`, from async code."""
+    return await sync_to_async(requeue)(job)
+
+
+async def adelete(job: Job | int) -> bool:
+    """Do as `delete`, from async code."""
+    return await sync_to_async(delete)(job)
+
+
+async def areschedule(job: Job | int, *, run_after: Any) -> bool:
+    """Do as `reschedule`, from async code."""
+    return await sync_to_async(reschedule)(job, run_after=run_after)
+
+
 def _require_moment(run_after: Any) -> None:
     if run_after is None:
         raise InvalidOption("run_after=None: say when, by a timedelta or an aware datetime.")
@@ -108,17 +181,7 @@ def create(
     target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options
 ) -> Job:
     """Insert one job; what all the enqueue verbs come down to."""
-    func, path = _identify(target)
-    # Only what this call says is kept with the job: a changed decorator reaches queued jobs too.
-    job = _build(
-        func,
-        path,
-        args,
-        kwargs,
-        options.over(declared_options(func)),
-        options.stored(),
-        timezone.now(),
-    )
+    job = _plan(target, args, kwargs, options)
     transitions.create(job)
     wakeup.announce(job.queue, due_changed=job.state == State.SCHEDULED)
     return job
@@ -146,6 +209,23 @@ def create_many(target: Target, calls: Iterable[Any], options: Options) -> int:
         if count:
             wakeup.announce(queue, due_changed=state == State.SCHEDULED)
     return count
+
+
+def _plan(
+    target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options
+) -> Job:
+    """Return the job of one call, checked and not written."""
+    func, path = _identify(target)
+    # Only what this call says is kept with the job: a changed decorator reaches queued jobs too.
+    return _build(
+        func,
+        path,
+        args,
+        kwargs,
+        options.over(declared_options(func)),
+        options.stored(),
+        timezone.now(),
+    )
 
 
 def _identify(target: Target) -> tuple[Callable[..., Any], str]:
@@ -191,6 +271,10 @@ def _call(path: str, call: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     )
 
 
+def _no_such_job(pk: int) -> IllegalTransition:
+    return IllegalTransition(f"#{pk}: there is no such job; it may have expired.")
+
+
 def _steer(job: Job | int, target: State, move: Callable[[int], transitions.Moved]) -> bool:
     pk = job.pk if isinstance(job, Job) else job
     moved = move(pk)
@@ -198,9 +282,11 @@ def _steer(job: Job | int, target: State, move: Callable[[int], transitions.Move
         if isinstance(job, Job):
             job.refresh_from_db()
         wakeup.announce(moved.queues[0], due_changed=target == State.SCHEDULED)
+        if target == State.DELETED:
+            continuations.settle_after_commit([pk])
         return True
     if pk not in moved.skipped:
-        raise IllegalTransition(f"#{pk}: there is no such job; it may have expired.")
+        raise _no_such_job(pk)
     if pk in moved.stopping:
         raise StillStopping(f"#{pk} was deleted while it ran and is still stopping; try again.")
     state = moved.skipped[pk]

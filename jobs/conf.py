@@ -76,6 +76,12 @@ def _queues(value: Any) -> str | None:
     return None
 
 
+def _paths(value: Any) -> str | None:
+    if isinstance(value, (list, tuple)) and all(isinstance(v, str) and "." in v for v in value):
+        return None
+    return "must be a list of dotted paths"
+
+
 def _optional(inner: Validator) -> Validator:
     return lambda value: None if value is None else inner(value)
 
@@ -114,6 +120,11 @@ SETTINGS: dict[str, Setting] = {
     "SUCCEEDED_EXPIRES_SECONDS": Setting(86_400, _number(0)),
     "DELETED_EXPIRES_SECONDS": Setting(86_400, _number(0)),
     "FAILED_EXPIRES_SECONDS": Setting(90 * 86_400, _number(0)),
+    # Time limits: None means none; who does not end within the grace period is killed.
+    "TIMEOUT_SECONDS": Setting(None, _optional(_number(0.001))),
+    "GRACE_SECONDS": Setting(5, _number(0, 86_400)),
+    # Context managers put around every execution: dotted paths, the outermost first.
+    "AROUND": Setting([], _paths),
     # Servers prove that they live, and are given up when they don't.
     "HEARTBEAT_SECONDS": Setting(5, _number(0.1, 3600)),
     "SERVER_TIMEOUT_SECONDS": Setting(30, _number(0.5, 86_400)),
@@ -197,6 +208,7 @@ _FROM_Q_CLUSTER = {
     "WORKERS": "workers",
     "RECYCLE_JOBS": "recycle",
     "MAX_RSS_KB": "max_rss",
+    "TIMEOUT_SECONDS": "timeout",
 }
 
 
@@ -305,6 +317,9 @@ class Conf:
     MAX_CRASHES: int
     MISSING_FUNCTION_RETRY_SECONDS: float
     MISSING_FUNCTION_FAIL_SECONDS: float
+    TIMEOUT_SECONDS: float | None
+    GRACE_SECONDS: float
+    AROUND: list[str]
     SUCCEEDED_EXPIRES_SECONDS: float
     DELETED_EXPIRES_SECONDS: float
     FAILED_EXPIRES_SECONDS: float

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone, translation
+
+from .exceptions import JobCancelled
+from .limits import UNWATCHED, Watch
+
+if TYPE_CHECKING:
+    from .models import Job
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,30 @@ class CurrentJob:
     func: str
     queue: str
     attempt: int
+    _token: str = field(default="", repr=False)
+    _watch: Watch = field(default=UNWATCHED, repr=False, compare=False)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the job has been deleted and should end. Costs no query."""
+        return self._watch.is_cancelled(self._token)
+
+    def check(self) -> None:
+        """Raise JobCancelled if the job has been deleted.
+
+        A worker also raises it by itself wherever Python code runs; this is for places where the
+        function can end in good order.
+        """
+        if self.is_cancelled:
+            raise JobCancelled("the job was deleted while it ran")
+
+    @property
+    def parent(self) -> Job | None:
+        """The Job that this one continues, read now; None if it continues none or that is gone."""
+        from .conf import conf
+        from .models import Job
+
+        return Job.objects.using(conf.DATABASE).filter(children=self.id).first()
 
 
 _current: ContextVar[CurrentJob | None] = ContextVar("current_job", default=None)

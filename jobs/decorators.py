@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from weakref import WeakSet
 
 from .exceptions import InvalidFunction
 from .options import NOTHING_SAID, Options
@@ -52,6 +53,10 @@ class Enqueuer(Generic[P]):
         return create_many(self.target, calls, self.options)
 
 
+#: For the system check: which functions were declared atomic, as far as they are imported.
+_atomic: WeakSet[JobFunction[Any, Any]] = WeakSet()
+
+
 class JobFunction(Generic[P, R]):
     """A function declared with `@job`. Calling it runs it here and now, queueing nothing."""
 
@@ -61,6 +66,8 @@ class JobFunction(Generic[P, R]):
         update_wrapper(self, func)
         self.func = func
         self.options = options
+        if options.atomic:
+            _atomic.add(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.func(*args, **kwargs)
@@ -110,3 +117,8 @@ def job(func: Callable[P, R] | None = None, /, **options: Any) -> Any:
 def declared_options(target: Any) -> Options:
     """Return what the decorator of `target` says; nothing for an undecorated function."""
     return target.options if isinstance(target, JobFunction) else NOTHING_SAID
+
+
+def declared_atomic() -> list[JobFunction[Any, Any]]:
+    """Return the functions declared with `atomic=True` so far."""
+    return sorted(_atomic, key=repr)

@@ -23,3 +23,18 @@ class IllegalTransition(JobsError):
 
 class StillStopping(IllegalTransition):
     """The job was deleted while it ran, and that run has not ended yet."""
+
+
+class Interruption(BaseException):
+    """Raised in a job's function to end it.
+
+    Not an Exception, so that a function that catches those in a loop still ends.
+    """
+
+
+class JobTimeout(Interruption):
+    """The function ran longer than the job's `timeout`. Counts as a failure, with its retries."""
+
+
+class JobCancelled(Interruption):
+    """The job was deleted while it ran. Raised by a job itself, it deletes the job."""

@@ -18,7 +18,7 @@ ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
 
 #: Kept with the job, so that they still hold when it runs; the others are used at once or, like
 #: exception classes and functions, are the code's and never the database's.
-STORED = ("max_retries", "retry_delays", "when_exhausted", "expires_after")
+STORED = ("max_retries", "retry_delays", "when_exhausted", "expires_after", "timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class Options:
     timedelta counted from the enqueue. `max_retries`: executions after the first.
     `retry_delays`: seconds before each retry (the last repeats), or a function of the retry's
     number. `retry_on`, `give_up_on`: exception classes. `when_exhausted`: "fail" or "delete".
-    `expires_after`: timedelta or seconds for which the finished job is kept.
+    `expires_after`: timedelta or seconds for which the finished job is kept. `timeout`: timedelta
+    or seconds after which JobTimeout is raised in the function. `atomic`: what the function
+    writes to the jobs' database is committed together with its outcome, or not at all.
     """
 
     queue: str | None = None
@@ -41,6 +43,8 @@ class Options:
     give_up_on: ErrorTypes | None = None
     when_exhausted: str | None = None
     expires_after: timedelta | float | None = None
+    timeout: timedelta | float | None = None
+    atomic: bool | None = None
 
     @classmethod
     def build(cls, given: Mapping[str, Any], *, declared: bool = False) -> Options:
@@ -82,9 +86,15 @@ class Options:
     def stored(self) -> dict[str, Any]:
         """Return what is kept with the job, as JSON values."""
         kept = {name: value for name in STORED if (value := getattr(self, name)) is not None}
-        if isinstance(kept.get("expires_after"), timedelta):
-            kept["expires_after"] = kept["expires_after"].total_seconds()
-        return kept
+        return {name: _seconds(value) for name, value in kept.items()}
+
+    def seconds_to_keep(self) -> float | None:
+        """Return for how long the finished job is kept, or None for the setting's time."""
+        return _seconds(self.expires_after)
+
+    def seconds_to_run(self) -> float | None:
+        """Return how long the function may run, or None for ever."""
+        return conf.TIMEOUT_SECONDS if self.timeout is None else _seconds(self.timeout)
 
     def retry_policy(self) -> RetryPolicy:
         """Return the retry policy, with the settings' values where nothing is said here."""
@@ -96,6 +106,10 @@ class Options:
             give_up_on=_types(self.give_up_on),
             when_exhausted=Exhausted(self.when_exhausted or conf.WHEN_EXHAUSTED),
         )
+
+
+def _seconds(value: Any) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _types(value: ErrorTypes | None) -> tuple[type[BaseException], ...]:
@@ -140,12 +154,20 @@ def _exhausted(value: Any) -> str | None:
 
 
 def _expires(value: Any) -> str | None:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    seconds = _seconds(value)
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return "must be a timedelta or seconds"
     if not 0 <= seconds <= LONGEST_SECONDS:
         return f"must be from 0 to {LONGEST_SECONDS} seconds"
     return None
+
+
+def _timeout(value: Any) -> str | None:
+    return "must be more than 0 seconds" if _seconds(value) == 0 else _expires(value)
+
+
+def _atomic(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be True or False"
 
 
 _CHECKS = {
@@ -158,7 +180,9 @@ _CHECKS = {
     "give_up_on": _errors,
     "when_exhausted": _exhausted,
     "expires_after": _expires,
+    "timeout": _timeout,
+    "atomic": _atomic,
 }
-_DECLARED_ONLY = frozenset({"retry_on", "give_up_on"})
+_DECLARED_ONLY = frozenset({"retry_on", "give_up_on", "atomic"})
 _NAMES = tuple(field.name for field in fields(Options))
 NOTHING_SAID = Options()

@@ -40,7 +40,8 @@ class Outcome(NamedTuple):
 
     `reason`: of the state the job enters. `data`: JSON text for the history entry of
     `processing`. `delay`: seconds until the next try. `expires`: seconds to keep the job when it
-    is final, None for the setting. `seconds`: how long the worker was busy with it.
+    is final, None for the setting. `seconds`: how long the worker was busy with it. `recorded`: the
+    worker has written it already, in the transaction of the job itself.
     """
 
     id: int
@@ -54,3 +55,4 @@ class Outcome(NamedTuple):
     error_type: str = ""
     error_key: str = ""
     missing_since: float | None = None
+    recorded: bool = False

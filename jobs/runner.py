@@ -10,17 +10,25 @@ import signal
 import sysconfig
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.db import connections
 
+from . import exactly_once as _exactly_once
+from . import limits, signals
 from .conf import conf
 from .context import CurrentJob, running
 from .decorators import JobFunction, declared_options
+from .exactly_once import exactly_once
+from .exceptions import JobCancelled
 from .functions import resolve, resolve_fresh
+from .limits import UNWATCHED, Body, Watch
+from .models import Job
 from .options import Options
 from .outcomes import Claimed, Kind, Outcome
 from .retry import Exhausted
@@ -32,124 +40,175 @@ logger = logging.getLogger(__name__)
 TRACEBACK_LIMIT = 20_000
 MESSAGE_LIMIT = 2_000
 
+#: Modules whose frames say nothing to the author of a job.
+_OWN = frozenset({__name__, limits.__name__, _exactly_once.__name__})
 _FOREIGN = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
 
 
-def execute(job: Claimed, worker: str) -> Outcome:
+def execute(job: Claimed, worker: str, watch: Watch = UNWATCHED) -> Outcome:
     """Run `job` in this thread and return how it ended; never raises for what the job does.
 
-    `worker`: name of the worker, for the history. Only a real Ctrl-C at a terminal gets through.
+    `worker`: name of the worker, for the history. `watch`: what may end the run, and the limit
+    that it shows to others; without it there are none. Only a real Ctrl-C at a terminal gets
+    through.
     """
-    started, clock = time.time(), time.perf_counter()
-    about = {
-        "server": job.server,
-        "worker": worker,
-        "attempt": job.attempt,
-        "token": job.token,
-        "started": _iso(started),
-    }
+    run = Run(job, worker)
     try:
         target = resolve_fresh(job.func) if job.missing_since else resolve(job.func)
     except BaseException as error:  # importing runs foreign code, which may even exit
         if isinstance(error, KeyboardInterrupt) and _at_terminal():
             raise
-        return _missing(job, error, about, clock)
+        return run.missing(error)
     options = Options(**json.loads(job.options)).over(declared_options(target))
-    here = CurrentJob(job.id, job.func, job.queue, job.attempt)
+    here = CurrentJob(job.id, job.func, job.queue, job.attempt, job.token, watch)
+    body = Body(job.token, options.seconds_to_run(), watch)
+    outcome: Outcome | None = None
     try:
         args, kwargs = load_arguments(job.arguments)
-        with running(here, job.language, job.time_zone):
-            value = _call(target, args, kwargs)
+
+        def perform() -> Outcome:
+            with body:
+                value = _call(target, args, kwargs, body)
+            return run.succeeded(value, options)
+
+        with running(here, job.language, job.time_zone), _around(here):
+            signals.job_started.send_robust(sender=Job, job=here)
+            outcome = exactly_once(job, perform) if options.atomic else perform()
+            signals.job_finished.send_robust(sender=Job, job=here, outcome=outcome, error=None)
+        if outcome is None:
+            raise RuntimeError("a context manager of JOBS['AROUND'] swallowed the job's error")
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and _at_terminal():
             raise
-        return _failed(job, error, options, about, clock)
-    seconds = time.perf_counter() - clock
-    logger.info("#%d %s succeeded in %.1f ms", job.id, job.func, seconds * 1000)
-    data = {**about, "ended": _iso(started + seconds), "result": result_entry(value)}
-    return Outcome(
-        job.id, job.token, Kind.SUCCEEDED, "", dumps(data), seconds, expires=_seconds(options)
-    )
+        outcome = run.failed(error, options)
+        # Here, where the error is still the current one, for whoever reports errors.
+        signals.job_finished.send_robust(sender=Job, job=here, outcome=outcome, error=error)
+    if body.interruption is not None:  # it may have hit a driver in the middle of an answer
+        connections.close_all()
+    return outcome
 
 
-def _call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+def _call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], body: Body) -> Any:
     func = target.func if isinstance(target, JobFunction) else target
     if inspect.iscoroutinefunction(func):
-        return async_to_sync(func)(*args, **kwargs)
+        return async_to_sync(body.attend)(func, *args, **kwargs)
     return func(*args, **kwargs)
+
+
+@contextmanager
+def _around(here: CurrentJob) -> Iterator[None]:
+    """Enter the context managers of JOBS["AROUND"], each called with the current job."""
+    with ExitStack() as stack:
+        for path in conf.AROUND:
+            stack.enter_context(resolve(path)(here))
+        yield
 
 
 def _at_terminal() -> bool:
     return signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def _missing(job: Claimed, error: BaseException, about: dict[str, Any], clock: float) -> Outcome:
-    """A deploy may be under way: try again later, uncounted; after a while, fail."""
-    now, seconds = time.time(), time.perf_counter() - clock
-    since = job.missing_since or now
-    what = f"{job.func} can't be imported ({_describe(error)})"
-    name, key = _type_name(error), _hash("missing", job.func)
-    data = dumps({**about, "ended": _iso(now), "error": _error(error, error.__traceback__)})
-    if now - since >= conf.MISSING_FUNCTION_FAIL_SECONDS:
-        minutes = conf.MISSING_FUNCTION_FAIL_SECONDS / 60
-        logger.error("#%d failed: %s for %g minutes", job.id, what, minutes)
-        reason = f"{what} for {minutes:g} minutes"
-        return Outcome(job.id, job.token, Kind.FAILED, reason, data, seconds, None, None, name, key)
-    delay = conf.MISSING_FUNCTION_RETRY_SECONDS
-    logger.warning("#%d put off for %g s: %s", job.id, delay, what)
-    reason = f"{what}; tried again every {delay:g} s"
-    return Outcome(
-        job.id, job.token, Kind.MISSING, reason, data, seconds, delay, None, name, key, since
-    )
+class Run:
+    """One execution: when it began, and what it comes to."""
 
+    def __init__(self, job: Claimed, worker: str) -> None:
+        self.job, self.worker = job, worker
+        self._started, self._clock = time.time(), time.perf_counter()
 
-def _failed(
-    job: Claimed, error: BaseException, options: Options, about: dict[str, Any], clock: float
-) -> Outcome:
-    seconds = time.perf_counter() - clock
-    what, name = _describe(error), _type_name(error)
-    # Our own two frames would only be noise.
-    place = error.__traceback__
-    while place is not None and place.tb_frame.f_globals.get("__name__") == __name__:
-        place = place.tb_next
-    key = _hash(name, _place(place))
-    data = dumps({**about, "ended": _iso(time.time()), "error": _error(error, place)})
-    policy = options.retry_policy()
-    try:
-        delay = policy.delay(error, job.retries)
-    except Exception as broken:
-        logger.exception("#%d: its retry policy raised; the job fails", job.id)
-        reason = f"{what}; and its retry policy raised {_describe(broken)}"
-        return Outcome(
-            job.id,
-            job.token,
-            Kind.FAILED,
-            reason,
-            data,
-            seconds,
-            None,
-            _seconds(options),
-            name,
-            key,
+    def succeeded(self, value: Any, options: Options) -> Outcome:
+        """Return the outcome of a function that returned `value`."""
+        outcome = self._outcome(
+            Kind.SUCCEEDED, "", {"result": result_entry(value)}, expires=options.seconds_to_keep()
         )
-    if delay is not None:
-        number = job.retries + 1
-        logger.warning(
-            "#%d %s raised; retry %d of %d in %.0f s",
-            job.id,
-            job.func,
-            number,
-            policy.max_retries,
-            delay,
+        job = self.job
+        logger.info("#%d %s succeeded in %.1f ms", job.id, job.func, outcome.seconds * 1000)
+        return outcome
+
+    def missing(self, error: BaseException) -> Outcome:
+        """A deploy may be under way: try again later, uncounted; after a while, fail."""
+        job, now = self.job, time.time()
+        since = job.missing_since or now
+        what = f"{job.func} can't be imported ({_describe(error)})"
+        kind, delay = Kind.MISSING, conf.MISSING_FUNCTION_RETRY_SECONDS
+        reason = f"{what}; tried again every {delay:g} s"
+        if now - since >= conf.MISSING_FUNCTION_FAIL_SECONDS:
+            reason = f"{what} for {conf.MISSING_FUNCTION_FAIL_SECONDS / 60:g} minutes"
+            logger.error("#%d failed: %s", job.id, reason)
+            kind = Kind.FAILED
+        else:
+            logger.warning("#%d put off for %g s: %s", job.id, delay, what)
+        return self._outcome(
+            kind,
+            reason,
+            {"error": _error(error, error.__traceback__)},
+            delay=delay if kind == Kind.MISSING else None,
+            error_type=_type_name(error),
+            error_key=_hash("missing", job.func),
+            missing_since=since,
+        )
+
+    def failed(self, error: BaseException, options: Options) -> Outcome:
+        """Return the outcome of a function that raised: another try, or the end."""
+        what, name = _describe(error), _type_name(error)
+        # Our own frames would only be noise.
+        place = error.__traceback__
+        while place is not None and place.tb_frame.f_globals.get("__name__") in _OWN:
+            place = place.tb_next
+        kind, reason, delay = self._after(error, options, what)
+        if delay is not None:
+            about = f"; {reason.partition(' after ')[0]} in {delay:.0f} s"
+        else:
+            about = f"; {kind}"
+        logger.log(
+            logging.WARNING if kind in (Kind.RETRY, Kind.DELETED) else logging.ERROR,
+            "#%d %s raised%s",
+            self.job.id,
+            self.job.func,
+            about,
             exc_info=(type(error), error, place),
         )
-        reason = f"retry {number} of {policy.max_retries} after {what}"
-        return Outcome(job.id, job.token, Kind.RETRY, reason, data, seconds, delay, None, name, key)
-    kind = Kind.DELETED if policy.when_exhausted == Exhausted.DELETE else Kind.FAILED
-    logger.error("#%d %s raised; %s", job.id, job.func, kind, exc_info=(type(error), error, place))
-    return Outcome(job.id, job.token, kind, what, data, seconds, None, _seconds(options), name, key)
+        return self._outcome(
+            kind,
+            reason,
+            {"error": _error(error, place)},
+            delay=delay,
+            expires=None if kind == Kind.RETRY else options.seconds_to_keep(),
+            error_type=name,
+            error_key=_hash(name, _place(place)),
+        )
+
+    def _after(
+        self, error: BaseException, options: Options, what: str
+    ) -> tuple[Kind, str, float | None]:
+        """Return what happens next, why, and after how many seconds."""
+        if isinstance(error, JobCancelled):
+            return Kind.DELETED, f"cancelled: {_message(error)}", None
+        policy = options.retry_policy()
+        try:
+            delay = policy.delay(error, self.job.retries)
+        except Exception as broken:
+            logger.exception("#%d: its retry policy raised; the job fails", self.job.id)
+            return Kind.FAILED, f"{what}; and its retry policy raised {_describe(broken)}", None
+        if delay is not None:
+            number = self.job.retries + 1
+            return Kind.RETRY, f"retry {number} of {policy.max_retries} after {what}", delay
+        deleted = policy.when_exhausted == Exhausted.DELETE
+        return Kind.DELETED if deleted else Kind.FAILED, what, None
+
+    def _outcome(self, kind: Kind, reason: str, data: dict[str, Any], **more: Any) -> Outcome:
+        job, seconds = self.job, time.perf_counter() - self._clock
+        about = {
+            "server": job.server,
+            "worker": self.worker,
+            "attempt": job.attempt,
+            "token": job.token,
+            "started": _iso(self._started),
+            "ended": _iso(self._started + seconds),
+            **data,
+        }
+        return Outcome(job.id, job.token, kind, reason, dumps(about), seconds, **more)
 
 
 def broken(job: Claimed, text: str, seconds: float) -> Outcome:
@@ -160,15 +219,6 @@ def broken(job: Claimed, text: str, seconds: float) -> Outcome:
     reason = f"the worker could not run it: {_clean(text)[:150]}"
     return Outcome(
         job.id, job.token, Kind.FAILED, reason, data, seconds, None, None, "WorkerError", "worker"
-    )
-
-
-def _seconds(options: Options) -> float | None:
-    value = options.expires_after
-    return (
-        value.total_seconds()
-        if value is not None and not isinstance(value, (int, float))
-        else value
     )
 
 

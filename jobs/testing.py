@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from . import transitions
+from . import continuations, transitions
 from .conf import conf
 from .models import Job
 from .outcomes import Claimed, Outcome
@@ -39,6 +39,7 @@ def drain(
             raise RuntimeError(f"drain() ran {limit} jobs and there are still more")
         outcome = execute(job, "drain")
         transitions.record([outcome])
+        continuations.settle([job.id])
         outcomes.append(outcome)
     return outcomes
 

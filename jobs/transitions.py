@@ -14,13 +14,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from django.db import connections, transaction
 from django.db.models import ExpressionWrapper, F, QuerySet, TextField
+from django.db.models.functions import Now
 from django.utils import timezone
 
+from . import signals
 from .conf import conf
 from .exceptions import IllegalTransition
 from .models import HistoryEntry, Job, Server
@@ -93,6 +95,7 @@ def create(job: Job) -> None:
     """Insert `job`: one statement."""
     _check_initial(job)
     job.save(force_insert=True, using=conf.DATABASE)
+    signals.job_enqueued.send_robust(sender=Job, jobs=[job])
 
 
 def create_many(jobs: Sequence[Job]) -> None:
@@ -100,6 +103,7 @@ def create_many(jobs: Sequence[Job]) -> None:
     for job in jobs:
         _check_initial(job)
     Job.objects.using(conf.DATABASE).bulk_create(jobs, batch_size=CHUNK)
+    signals.job_enqueued.send_robust(sender=Job, jobs=list(jobs))
 
 
 def _check_initial(job: Job) -> None:
@@ -184,6 +188,7 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> Clai
         if wary:
             Job.objects.using(db).filter(pk__in=wary, claim_token=token).update(started_at=now)
         _write_history((row[0], State.ENQUEUED, row[10], EMPTY, row[11], now) for row in rows)
+        _tell([row[0] for row in rows], State.ENQUEUED, State.PROCESSING)
     claimed_at = now.timestamp()
     claims += [
         Claimed(
@@ -232,8 +237,8 @@ def record(outcomes: Sequence[Outcome]) -> list[Outcome]:
     whole is to be done again.
     """
     with transaction.atomic(using=conf.DATABASE, savepoint=False):
-        unique = {(o.id, o.token): o for o in outcomes}
-        rows = {row.id: row for row in _read_ids({o.id for o in outcomes})}
+        unique = {(o.id, o.token): o for o in outcomes if not o.recorded}
+        rows = {row.id: row for row in _read_ids(pk for pk, _ in unique)}
         accepted: list[tuple[Outcome, _Row]] = []
         released: list[int] = []
         refused: list[Outcome] = []
@@ -282,6 +287,7 @@ def _record_final(accepted: list[tuple[Outcome, _Row]], now: datetime) -> None:
             **error,
             **_HELD_NO_MORE,
         )
+        _tell(ids, State.PROCESSING, state, reason)
 
 
 def _record_later(outcome: Outcome, row: _Row, now: datetime) -> None:
@@ -298,18 +304,37 @@ def _record_later(outcome: Outcome, row: _Row, now: datetime) -> None:
         state=State.SCHEDULED,
         reason=outcome.reason[:REASON_LENGTH],
         state_changed_at=now,
-        run_at=now + timedelta(seconds=outcome.delay or 0),
+        # By the database's clock, which also judges what is due.
+        run_at=Now() + timedelta(seconds=outcome.delay or 0),
         error_type=outcome.error_type,
         error_key=outcome.error_key,
         **counted,
         **_HELD_NO_MORE,
     )
+    _tell([row.id], State.PROCESSING, State.SCHEDULED, outcome.reason)
 
 
 def _expiry(state: State, seconds: float | None, now: datetime) -> datetime:
     if seconds is None:
         seconds = getattr(conf, f"{state.name}_EXPIRES_SECONDS")
     return now + timedelta(seconds=seconds)
+
+
+def hold(pk: int, token: str) -> str | None:
+    """Lock the row of a run in the caller's transaction; return its state.
+
+    None when `token` is not the row's any more.
+    """
+    row = next(iter(_read_ids([pk])), None)
+    return row.state if row is not None and row.claim_token == token else None
+
+
+def has_ended(pk: int, token: str) -> bool:
+    """Whether the run with this token has been recorded; waits for a transaction that does it."""
+    with transaction.atomic(using=conf.DATABASE):
+        _read_ids([pk])
+        entries = HistoryEntry.objects.using(conf.DATABASE).filter(job=pk, state=State.PROCESSING)
+        return entries.filter(data__contains=token).exists()
 
 
 # Giving back -----------------------------------------------------------------------------------
@@ -399,6 +424,35 @@ def _convict(rows: list[_Row], cause: str) -> None:
 
 def _note(text: str) -> JSONText:
     return dumps({"note": text})
+
+
+# Waiting for a parent --------------------------------------------------------------------------
+
+
+@repeat_when_raced
+def release(ids: Iterable[int], reason: str) -> Moved:
+    """Enqueue those of these jobs that still wait for their parent, or put them off until due."""
+    with transaction.atomic(using=conf.DATABASE):
+        rows, moved = _waiting(ids)
+        now = timezone.now()
+        _move([r for r in rows if r.run_at > now], State.SCHEDULED, reason=reason)
+        due = [r for r in rows if r.run_at <= now]
+        _move(due, State.ENQUEUED, reason=reason, run_at=now)
+    return moved
+
+
+@repeat_when_raced
+def give_up_waiting(ids: Iterable[int], reason: str) -> Moved:
+    """Delete those of these jobs that still wait for their parent, which they do in vain."""
+    with transaction.atomic(using=conf.DATABASE):
+        rows, moved = _waiting(ids)
+        _move(rows, State.DELETED, reason=reason)
+    return moved
+
+
+def _waiting(ids: Iterable[int]) -> tuple[list[_Row], Moved]:
+    rows = [row for row in _read_ids(ids) if row.state == State.AWAITING]
+    return rows, Moved(ids=[row.id for row in rows], queues=[row.queue for row in rows])
 
 
 # What people ask for ---------------------------------------------------------------------------
@@ -513,6 +567,7 @@ def _move(
         state_changed_at=now,
         **changes,
     )
+    _tell([row.id for row in rows], source, target, reason)
     _write_history(
         (
             row.id,
@@ -525,6 +580,20 @@ def _move(
         )
         for row in rows
     )
+
+
+def _tell(ids: Sequence[int], source: str, target: State, reason: str = "") -> None:
+    """Send `state_changed` once the caller's transaction has committed, if anybody listens."""
+    if ids and signals.state_changed.has_listeners(Job):
+        send = partial(
+            signals.state_changed.send_robust,
+            sender=Job,
+            ids=list(ids),
+            source=State(source),
+            target=target,
+            reason=reason,
+        )
+        transaction.on_commit(send, using=conf.DATABASE, robust=True)
 
 
 def _set(ids: Sequence[int], expected: State, **values: Any) -> int:

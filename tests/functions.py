@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
+import random
+import signal
+import subprocess
+import threading
 import time
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from django.contrib.auth.models import Group
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone, translation
 
 import jobs
@@ -77,3 +86,142 @@ def declared(number: int = 0) -> int:
 @jobs.job(max_retries=3, give_up_on=KeyError, when_exhausted="delete")
 def picky(kind: str) -> None:
     raise {"key": KeyError, "value": ValueError}[kind](kind)
+
+
+def add_to_parent(number: int) -> int:
+    job = jobs.current()
+    assert job is not None
+    assert job.parent is not None
+    return number + job.parent.result
+
+
+def fail_once() -> None:
+    job = jobs.current()
+    if job is not None and job.attempt == 1:
+        raise ValueError("the first time")
+
+
+def busy(seconds: float) -> None:
+    """Be busy in Python code."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+async def busy_async(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        await asyncio.sleep(0.001)
+
+
+def swallow(what: str, seconds: float) -> None:
+    """Go on whatever is raised."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.01)
+        except {"Exception": Exception, "BaseException": BaseException}[what]:
+            pass
+
+
+async def swallow_async(path: str, seconds: float) -> None:
+    note(path, f"began 0 {os.getpid()} 0")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            pass
+
+
+def ask_whether_cancelled() -> list[Any]:
+    job = jobs.current()
+    assert job is not None
+    return [job.is_cancelled, job.check()]
+
+
+def cancel_myself() -> None:
+    raise jobs.JobCancelled("nothing to do")
+
+
+def stubborn(path: str, how: str, seconds: float) -> None:
+    """Note that it began, then don't end before `seconds` are over, come what may."""
+    note(path, f"began 0 {os.getpid()} 0")
+    if how == "in C":
+        # One call that never looks at signals: no Python handler gets to run.
+        hashlib.pbkdf2_hmac("sha256", b"", b"", int(seconds * 1e7))
+    elif how == "ignores SIGTERM":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        swallow("BaseException", seconds)
+    elif how == "forks":
+        for new_session in (False, True):
+            child = subprocess.Popen(["sleep", str(seconds)], start_new_session=new_session)
+            note(path, f"child {child.pid}")
+        swallow("BaseException", seconds)
+    else:
+        swallow("BaseException", seconds)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_soon() -> None:
+    end = time.perf_counter() + random.uniform(0, 0.0015)
+    while time.perf_counter() < end:
+        pass
+    _die()
+
+
+@jobs.job(atomic=True, timeout=2, retry_delays=[0])
+def effect(number: int, fault: str = "") -> int:
+    """Write a row; the first attempt meets `fault` at that point of its transaction."""
+    Group.objects.create(name=f"effect {number} {uuid.uuid4()}")
+    job = jobs.current()
+    assert job is not None
+    if job.attempt > 1 or not fault:
+        return number
+    commit = connection._commit
+
+    def die_in_commit() -> None:
+        threading.Thread(target=_die_soon).start()
+        commit()
+
+    def lose_answer() -> None:
+        del connection._commit
+        commit()
+        connection.connection.close()
+        raise DatabaseError("the answer to COMMIT was lost")
+
+    def lose_commit() -> None:
+        del connection._commit
+        connection.connection.close()
+        raise DatabaseError("COMMIT was lost")
+
+    def raise_after() -> None:
+        raise ValueError("after the commit")
+
+    match fault:
+        case "killed before the commit":
+            _die()
+        case "killed in the commit":
+            connection._commit = die_in_commit
+        case "killed after the commit":
+            transaction.on_commit(_die)
+        case "answer to COMMIT lost":
+            connection._commit = lose_answer
+        case "COMMIT lost":
+            connection._commit = lose_commit
+        case "hook raises":
+            transaction.on_commit(raise_after)
+        case "function raises":
+            raise ValueError("after its effect")
+    return number
+
+
+@jobs.job(atomic=True, timeout=10)
+def slow_effect(path: str, seconds: float) -> None:
+    note(path, "begin")
+    time.sleep(seconds)
+    Group.objects.get_or_create(name="slow effect")
+    note(path, "end")

@@ -21,10 +21,11 @@ Pair = tuple[int, str]
 _DOUBLE = struct.Struct("d")
 _NUMBER = struct.Struct("q")
 _RUNNING = struct.Struct("qq16sdqq")  # version, id, token, started, message, position
+_CANCEL = struct.Struct("16sd")  # token, since
 _REGION = struct.Struct("qq")  # message, count
 _ENTRY = struct.Struct("q16s")
 _REGION_SIZE = _REGION.size + MESSAGE_JOBS * _ENTRY.size
-_SLOT_SIZE = _RUNNING.size + _NUMBER.size + 2 * _REGION_SIZE
+_SLOT_SIZE = _RUNNING.size + _NUMBER.size + _DOUBLE.size + _CANCEL.size + 2 * _REGION_SIZE
 _NO_TOKEN = bytes(16)
 
 
@@ -62,14 +63,17 @@ class Cell:
 
 
 class Slot:
-    """What one worker holds and runs. Written by the worker, but for `revoke`."""
+    """What one worker holds and runs. Written by the worker, but for `revoke` and `cancel`."""
 
     def __init__(self, memory: mmap.mmap, index: int, offset: int) -> None:
         self.index = index
         self._memory = memory
         self._running = offset
-        self._revoked = offset + _RUNNING.size
-        self._regions = (self._revoked + _NUMBER.size, self._revoked + _NUMBER.size + _REGION_SIZE)
+        self._revoked = self._running + _RUNNING.size
+        self._deadline = self._revoked + _NUMBER.size
+        self._cancel = self._deadline + _DOUBLE.size
+        regions = self._cancel + _CANCEL.size
+        self._regions = (regions, regions + _REGION_SIZE)
         self._version = 0
 
     def reset(self) -> None:
@@ -89,6 +93,7 @@ class Slot:
 
     def begin(self, pair: Pair, message: int, position: int) -> None:
         """Show the job that starts now. Comes before its first effect."""
+        self.set_deadline(0)
         self._write(pair[0], bytes.fromhex(pair[1]), time.monotonic(), message, position)
 
     def end(self) -> None:
@@ -106,7 +111,38 @@ class Slot:
         """Jobs of messages up to this number that have not begun must not begin."""
         return int(_NUMBER.unpack_from(self._memory, self._revoked)[0])
 
+    def set_deadline(self, moment: float) -> None:
+        """Show until when the job that runs may run, by the monotonic clock; 0: no limit."""
+        _DOUBLE.pack_into(self._memory, self._deadline, moment)
+
+    def is_cancelled(self, token: str) -> bool:
+        """Tell whether the job with this token is to end because it was deleted."""
+        cancelled, since = _CANCEL.unpack_from(self._memory, self._cancel)
+        return bool(since) and cancelled.hex() == token
+
     # The others' side.
+
+    def cancel(self, token: str) -> None:
+        """Say that the job with this token is to end."""
+        if not self.is_cancelled(token):
+            now = time.monotonic()
+            _CANCEL.pack_into(self._memory, self._cancel, bytes.fromhex(token), now)
+
+    def overdue(self, grace: float) -> str | None:
+        """Return why the worker must be killed: its job was to end `grace` seconds ago."""
+        now, running = time.monotonic(), self.running()
+        if running is None:
+            return None
+        deadline = float(_DOUBLE.unpack_from(self._memory, self._deadline)[0])
+        since = float(_CANCEL.unpack_from(self._memory, self._cancel)[1])
+        if self.is_cancelled(running.token) and now > since + grace:
+            why = f"it was deleted and went on for {grace:g} s"
+        elif deadline and now > deadline + grace:
+            why = f"its time was up and it went on for {grace:g} s"
+        else:
+            return None
+        # The deadline is this job's only if it is still the one that runs.
+        return f"#{running.id} was killed: {why}" if self.running() == running else None
 
     def revoke(self, message: int) -> None:
         """Forbid the worker to begin further jobs of messages up to this number."""

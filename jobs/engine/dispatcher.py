@@ -19,7 +19,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from .. import transitions
+from .. import continuations, transitions
 from ..conf import conf
 from ..models import Job, Queue, Server
 from ..outcomes import Claimed, Kind
@@ -29,7 +29,7 @@ from . import database, wakeups, wire
 from .arena import Arena, Pair
 from .database import Outage
 from .line import RECALL_PAUSE_SECONDS, Line, message_size
-from .recorder import Recorder
+from .recorder import Pending, Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ QUEUES_SECONDS = 1.0
 DUE_SECONDS = 1.0
 #: How often slots are compared with what was sent.
 LOOK_SECONDS = 0.05
+#: How often to look whether a job that runs has been deleted; runs shorter than that just end.
+CANCEL_SECONDS = 0.4
 #: How often to look whether this server is registered, at its start.
 REGISTERING_SECONDS = 0.01
 NEVER = float("inf")
@@ -85,7 +87,7 @@ class Dispatcher:
         self._queues_at = self._queues_read_at = 0.0
         self._trusted_at = 0.0
         self._mean_seconds: float | None = None
-        self._look_at = 0.0
+        self._look_at = self._cancel_at = 0.0
         self._reconcile_at = 0.0
         self._unknown: dict[Pair, float] = {}
 
@@ -104,6 +106,7 @@ class Dispatcher:
                 self._recall()
                 self._record()
                 self._work_off_chores()
+                self._cancel()
                 self._reconcile()
                 self._promote()
                 self._claim()
@@ -155,6 +158,8 @@ class Dispatcher:
             waits.append(RECALL_PAUSE_SECONDS)
         elif self._may_have_to_recall():
             waits.append(LOOK_SECONDS)
+        elif any(line.outstanding for line in self.lines.values()):
+            waits.append(CANCEL_SECONDS)
         if not self.stopping:
             if not self.arena.confirmed.get():
                 return REGISTERING_SECONDS
@@ -229,7 +234,7 @@ class Dispatcher:
         if victim is not None:
             if counted:
                 logger.error("#%d: %s", victim[0], cause)
-                self._chore([victim], partial(transitions.crash, [victim], cause))
+                self._chore([victim], partial(self._convict, victim, cause))
             else:
                 self._give_back([victim], cause, started=True)
         rest = [job for pair, job in sent.items() if pair != victim]
@@ -241,6 +246,10 @@ class Dispatcher:
         else:
             self.buffer.extendleft(reversed(rest))
         self._chore([], lambda: self._say("buried", index))
+
+    def _convict(self, victim: Pair, cause: str) -> None:
+        transitions.crash([victim], cause)
+        self._announce(continuations.settle([victim[0]]))  # it may have failed as poisoned
 
     def _stop(self) -> None:
         """Claim nothing more, give back what has not started, let the workers end."""
@@ -317,11 +326,20 @@ class Dispatcher:
             batch = self.recorder.flush()
             if not batch:
                 return
+            self._continue_after(batch)
             for pending in batch:
                 pending.line.committed(pending.number, pending.pair)
                 if pending.outcome.kind in (Kind.RETRY, Kind.MISSING):
                     due = time.monotonic() + (pending.outcome.delay or 0)
                     self._due_at = min(self._due_at, due)
+
+    def _continue_after(self, batch: list[Pending]) -> None:
+        """Release what waited for these jobs. If that fails, housekeeping will find it."""
+        ended = [p.outcome.id for p in batch if p.outcome.kind not in (Kind.RETRY, Kind.MISSING)]
+        _, queues = self.outage.attempt(lambda: continuations.settle(ended))
+        self._announce(queues or ())
+        self._woken = self._woken or bool(queues)
+        self._more = self._more or bool(queues)
 
     def _acknowledge(self) -> None:
         for line in self.lines.values():
@@ -363,6 +381,28 @@ class Dispatcher:
         return time.time() - oldest > 5 * AHEAD_SECONDS and not any(
             line.window for line in self.lines.values()
         )
+
+    # Ending jobs that were deleted while they run.
+
+    def _cancel(self) -> None:
+        now = time.monotonic()
+        if now < self._cancel_at or self.outage.wait:
+            return
+        self._cancel_at = now + CANCEL_SECONDS
+        running = {
+            found.pair: line
+            for line in self.lines.values()
+            if (found := line.slot.running()) and now - found.started >= CANCEL_SECONDS
+        }
+        if not running:
+            return
+        held = Job.objects.using(conf.DATABASE).held_by(self.server).filter(state=State.DELETED)
+        _, pairs = self.outage.attempt(lambda: list(held.values_list("id", "claim_token")))
+        for pair in pairs or ():
+            if line := running.get(pair):
+                logger.info("#%d was deleted while it runs; ending it", pair[0])
+                line.slot.cancel(pair[1])
+                self._say("cancel", line.index)
 
     # Rows that are ours by name but in nobody's hands.
 

@@ -13,7 +13,7 @@ import psutil
 from django.db.models import F
 from django.db.models.functions import Now
 
-from .. import transitions
+from .. import continuations, transitions
 from ..conf import conf
 from ..models import Job, Queue, Server
 from ..states import State
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 #: How often missing Queue rows are put right.
 QUEUES_SECONDS = 60.0
+#: How often waiting jobs are looked for that nobody released when their parents ended.
+SWEEP_SECONDS = 5.0
 #: A pulse of a sibling older than this (times PULSE_TIMEOUT_SECONDS) is not attested.
 STALE = 1.5
 
@@ -95,6 +97,7 @@ class Housekeeping:
             self._every(TICK_SECONDS, self._look_after_servers)
             self._every(conf.HEARTBEAT_SECONDS, self._look_after_orphans)
             self._every(QUEUES_SECONDS, self._repair_queues)
+            self._every(SWEEP_SECONDS, self._sweep_waiting)
         self._sign_off()
 
     def _pause(self) -> float:
@@ -216,6 +219,10 @@ class Housekeeping:
             freed["crashed"],
         )
         for queue in self._queue_names():
+            announce(queue)
+
+    def _sweep_waiting(self) -> None:
+        for queue in set(continuations.sweep()):
             announce(queue)
 
     def _queue_names(self) -> list[str]:

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import psutil
+
 logger = logging.getLogger(__name__)
 
 
@@ -45,12 +47,21 @@ def _end_with(lifeline: int, leads_group: bool) -> None:
 
 
 def kill_group(pid: int) -> None:
-    """End a worker and whatever its job has started."""
+    """End a worker and whatever its job has started, in its process group or out of it."""
+    try:
+        offspring = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        offspring = []
     for kill in (os.killpg, os.kill):
         try:
             kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass  # it ended by itself, or has not become leader of its group yet
+    for process in offspring:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            pass  # it was of the group
 
 
 def name_exit(code: int | None) -> str:

@@ -14,6 +14,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from ..conf import conf
+from ..limits import CANCEL_SIGNAL
 from . import dispatcher, djangoq, housekeeping, identity, processes, wire, worker
 from .arena import Arena
 
@@ -72,6 +73,7 @@ class Sentinel:
         self._finish_by = float("inf")
         self._finish_said = False
         self._kill_uncounted: set[int] = set()
+        self._killed_for: dict[int, str] = {}  # slot → why its worker had to be killed
         self._short_lives = 0
         self._not_before = {"worker": 0.0, "dispatcher": 0.0, "housekeeping": 0.0}
         self._looked_at = time.monotonic()
@@ -96,6 +98,7 @@ class Sentinel:
             logger.error("%s was given up by others; starting anew", self.plan.server)
             return GIVEN_UP
         self._reap()
+        self._check_limits()
         self._check_pulses()
         if self.stops:
             return self._progress_of_stop()
@@ -234,6 +237,9 @@ class Sentinel:
                     return GIVEN_UP
                 if message[0] == "buried":
                     self.unburied.pop(message[1], None)
+                if message[0] == "cancel" and (worker := self.workers.get(message[1])):
+                    # Only we know that this process is still that worker: we reap it.
+                    os.kill(worker.pid, CANCEL_SIGNAL)
         return None
 
     def _reap(self) -> None:
@@ -244,7 +250,7 @@ class Sentinel:
             self._part_from(child)
             del self.workers[index]
             ended_well = child.process.exitcode == 0
-            how = processes.name_exit(child.process.exitcode)
+            how = self._killed_for.pop(index, processes.name_exit(child.process.exitcode))
             counted = index not in self._kill_uncounted
             self._kill_uncounted.discard(index)
             cause = f"worker {child.pid} {how}" if counted else "its server was stopped"
@@ -278,6 +284,15 @@ class Sentinel:
         if self._short_lives > 3:
             delay = min(LONGEST_DELAY_SECONDS, 0.1 * 2 ** min(self._short_lives, 10))
             self._not_before[child.role] = time.monotonic() + delay
+
+    def _check_limits(self) -> None:
+        """Kill workers whose jobs don't end though they should have."""
+        for index, child in self.workers.items():
+            why = self.arena.slots[index].overdue(conf.GRACE_SECONDS)
+            if why and index not in self._killed_for and index not in self._kill_uncounted:
+                logger.error("worker %d: %s", child.pid, why)
+                self._killed_for[index] = why
+                processes.kill_group(child.pid)
 
     def _check_pulses(self) -> None:
         now = time.monotonic()

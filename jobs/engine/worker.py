@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import select
+import signal
 import socket
 import time
 from collections import deque
 from typing import Any
 
+from ..limits import CANCEL_SIGNAL
 from ..outcomes import Claimed, Outcome
 from ..runner import broken, execute
 from . import database, djangoq, wire
@@ -21,13 +23,13 @@ logger = logging.getLogger(__name__)
 class Call:
     """A claimed job as django-q2's loop wants it: something to call, with a name for its log."""
 
-    __slots__ = ("job", "worker")
+    __slots__ = ("job", "slot", "worker")
 
-    def __init__(self, job: Claimed, worker: str) -> None:
-        self.job, self.worker = job, worker
+    def __init__(self, job: Claimed, worker: str, slot: Slot) -> None:
+        self.job, self.worker, self.slot = job, worker, slot
 
     def __call__(self) -> Outcome:
-        return execute(self.job, self.worker)
+        return execute(self.job, self.worker, self.slot)
 
     def __str__(self) -> str:
         return self.job.func
@@ -67,7 +69,7 @@ class Station:
                 return {
                     "id": str(job.id),
                     "name": f"#{job.id}",
-                    "func": Call(job, self._name),
+                    "func": Call(job, self._name, self._slot),
                     "args": (),
                     "kwargs": {},
                 }
@@ -156,5 +158,6 @@ class Station:
 def run(control: socket.socket, slot: Slot, name: str) -> None:
     """Be a worker until the dispatcher says stop."""
     database.keep_connections()
+    signal.signal(CANCEL_SIGNAL, signal.SIG_IGN)  # until a job can be ended by it
     station = Station(control, slot, name)
     djangoq.run_worker(station, station)

@@ -1,5 +1,6 @@
 """Wrong settings are named, with their remedy."""
 
+import gc
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from django.apps import apps
 from django.conf import settings as project_settings
 from django.db import connection
 
+import jobs
 from jobs.checks import check_settings
 from tests.cluster import ROOT, database_url
 
@@ -38,7 +40,7 @@ def test_a_key_like_no_other_gets_the_list(settings):
 
     [message] = errors()
 
-    assert message.hint.startswith("Known: DATABASE, DEFAULT_QUEUE")
+    assert message.hint.startswith("Known: AROUND, DATABASE, DEFAULT_QUEUE")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_an_unknown_database_is_refused(settings):
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="a setting of SQLite")
 def test_deferred_transactions_on_sqlite_are_warned_about(monkeypatch):
-    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {})
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"timeout": 20})
 
     [message] = check_settings()
 
@@ -193,3 +195,27 @@ def test_qcluster_does_not_start_with_a_wrong_key():
     assert "JOBS has the unknown key 'HEARTBEAT_SECOND'" in output
     assert "Did you mean 'HEARTBEAT_SECONDS'?" in output
     assert "started" not in output
+
+
+def test_an_atomic_job_without_a_short_timeout_is_refused_on_a_database_with_one_writer():
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite has one writer")
+
+    @jobs.job(atomic=True)
+    def endless():
+        """Declared here, so that it goes with this test."""
+
+    [message] = errors()
+    assert message.id == "jobs.E006"
+    assert "endless" in message.msg
+    assert "at most 10 s" in message.hint
+    del endless
+    gc.collect()
+    assert errors() == []
+
+
+def test_a_context_manager_that_can_t_be_imported_is_named(settings):
+    settings.JOBS = {"AROUND": ["tests.functions.no_such"]}
+    [message] = errors()
+    assert message.id == "jobs.E007"
+    assert "tests.functions.no_such" in message.msg

@@ -1,0 +1,144 @@
+"""Jobs that wait for another job, and what becomes of them when that one has ended.
+
+A child is released or given up after its parent's commit, by whoever wrote it; `sweep` finds
+whatever was missed, and so is what makes it correct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum, StrEnum
+from functools import partial
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from . import transitions, wakeup
+from .conf import conf
+from .models import Job
+from .states import FINAL, State
+
+#: A sweep looks at so many waiting jobs at once.
+CHUNK = 500
+
+
+class Condition(StrEnum):
+    """How the parent must have ended for its child to run."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    DELETED = "deleted"
+    FINISHED = "finished"
+
+
+class Verdict(Enum):
+    """What happens to a waiting child."""
+
+    RELEASE = "release"
+    WAIT = "wait"
+    GIVE_UP = "give up"
+
+
+#: A failed parent may be requeued or deleted by somebody yet; what has succeeded or was deleted
+#: stays so, or its children would wait for ever and keep it from expiring.
+VERDICTS: dict[Condition, dict[State, Verdict]] = {
+    Condition.SUCCEEDED: {
+        State.SUCCEEDED: Verdict.RELEASE,
+        State.FAILED: Verdict.WAIT,
+        State.DELETED: Verdict.GIVE_UP,
+    },
+    Condition.FAILED: {
+        State.SUCCEEDED: Verdict.GIVE_UP,
+        State.FAILED: Verdict.RELEASE,
+        State.DELETED: Verdict.GIVE_UP,
+    },
+    Condition.DELETED: {
+        State.SUCCEEDED: Verdict.GIVE_UP,
+        State.FAILED: Verdict.WAIT,
+        State.DELETED: Verdict.RELEASE,
+    },
+    Condition.FINISHED: {
+        State.SUCCEEDED: Verdict.RELEASE,
+        State.FAILED: Verdict.RELEASE,
+        State.DELETED: Verdict.RELEASE,
+    },
+}
+
+
+def settle(parents: Iterable[int]) -> list[str]:
+    """Release or give up the children of those `parents` that have ended; return their queues.
+
+    Children that are given up are parents themselves: theirs follow.
+    """
+    queues: list[str] = []
+    ids = list(parents)
+    while ids:
+        chunk, ids = ids[:CHUNK], ids[CHUNK:]
+        ids += _settle_children(chunk, queues)
+    return queues
+
+
+def settle_after_commit(parents: Iterable[int]) -> None:
+    """Do as `settle` when the caller's transaction has committed, and wake the servers."""
+    run = partial(_settle_and_announce, list(parents))
+    # Robust: the data is committed; what fails here is logged, and made good by the sweep.
+    transaction.on_commit(run, using=conf.DATABASE, robust=True)
+
+
+def _settle_and_announce(parents: list[int]) -> None:
+    for queue in set(settle(parents)):
+        wakeup.announce(queue)
+
+
+def sweep() -> list[str]:
+    """Settle all waiting jobs whose parents have ended or are gone; return their queues."""
+    queues: list[str] = []
+    waiting = Job.objects.using(conf.DATABASE).filter(state=State.AWAITING)
+    parent = Job.objects.using(conf.DATABASE).filter(pk=OuterRef("parent_id"))
+    ready = waiting.filter(_decided()).order_by("state_changed_at", "id")
+    parents = list(ready.values_list("parent_id", flat=True)[:CHUNK])
+    queues += settle(dict.fromkeys(parents))
+    orphans = waiting.filter(~Exists(parent)).order_by("state_changed_at", "id")
+    for pk, gone in orphans.values_list("pk", "parent_id")[:CHUNK]:
+        transitions.give_up_waiting([pk], f"its parent #{gone} does not exist any more")
+        queues += settle([pk])
+    return queues
+
+
+def _decided() -> Q:
+    """Return what holds for a waiting job that need not wait any longer."""
+    decided = Q()
+    for condition, verdicts in VERDICTS.items():
+        states = [state for state, verdict in verdicts.items() if verdict != Verdict.WAIT]
+        decided |= Q(condition=condition, parent__state__in=states)
+    return decided & Q(parent__claim_token="")
+
+
+def _settle_children(parents: list[int], queues: list[str]) -> list[int]:
+    """Settle the children of those parents that have ended; return the children given up."""
+    children = (
+        Job.objects.using(conf.DATABASE)
+        .filter(parent__in=parents, state=State.AWAITING)
+        # A job that was deleted while it runs has not ended before that run has.
+        .filter(parent__state__in=FINAL, parent__claim_token="")
+        .values_list("pk", "condition", "parent__state")
+    )
+    by_verdict: dict[tuple[Verdict, str, State], list[int]] = {}
+    for pk, condition, ended in children:
+        verdict = VERDICTS[Condition(condition)][State(ended)]
+        by_verdict.setdefault((verdict, condition, State(ended)), []).append(pk)
+    given_up: list[int] = []
+    for (verdict, condition, state), ids in by_verdict.items():
+        if verdict == Verdict.RELEASE:
+            queues += transitions.release(ids, f"its parent has {_WORDS[state]}").queues
+        elif verdict == Verdict.GIVE_UP:
+            reason = f"its parent has {_WORDS[state]}, it waited for: {condition}"
+            given_up += transitions.give_up_waiting(ids, reason).ids
+    return given_up
+
+
+_WORDS = {
+    State.SUCCEEDED: "succeeded",
+    State.FAILED: "failed",
+    State.DELETED: "been deleted",
+}
