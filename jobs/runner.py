@@ -32,13 +32,15 @@ from .models import Job
 from .options import Options
 from .outcomes import Claimed, Kind, Outcome
 from .retry import Exhausted
-from .serialization import dumps, load_arguments, result_entry
+from .serialization import cut_result, dumps, load_arguments, result_entry
 
 logger = logging.getLogger(__name__)
 
 #: Of a longer traceback, the head and the tail are kept.
 TRACEBACK_LIMIT = 20_000
 MESSAGE_LIMIT = 2_000
+#: The history entry of a run holds so many characters at most: a longer result is cut to text.
+DATA_LIMIT = 262_144
 
 #: Modules whose frames say nothing to the author of a job.
 _OWN = frozenset({__name__, limits.__name__, _exactly_once.__name__})
@@ -208,7 +210,10 @@ class Run:
             "ended": _iso(self._started + seconds),
             **data,
         }
-        return Outcome(job.id, job.token, kind, reason, dumps(about), seconds, **more)
+        text = dumps(about)
+        if len(text) > DATA_LIMIT:
+            text = dumps({**about, "result": cut_result(about["result"])})
+        return Outcome(job.id, job.token, kind, reason, text, seconds, **more)
 
 
 def broken(job: Claimed, text: str, seconds: float) -> Outcome:

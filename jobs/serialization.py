@@ -81,6 +81,13 @@ def result_entry(value: Any) -> dict[str, Any]:
         return {"text": text, "note": f"Kept as text: {error}"}
 
 
+def cut_result(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a result's entry that is too long for the history."""
+    text = json.dumps(entry.get("value"), ensure_ascii=False)
+    note = f"Kept as the beginning of its text: the result has {len(text)} characters."
+    return {"text": text[:RESULT_TEXT_LIMIT], "note": note}
+
+
 def _plain(value: Any, where: str) -> Any:
     """Return `value` as JSON can hold it, or raise _NotJSON."""
     try:

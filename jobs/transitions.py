@@ -32,6 +32,8 @@ from .states import FINAL, INITIAL, MOVES, State
 
 #: SQL Server gives wrong rows without an error for long lists of values.
 CHUNK = 500
+#: One INSERT of history carries so much text; a character is up to four bytes.
+CHUNK_CHARACTERS = 1_000_000
 REASON_LENGTH = 255
 EMPTY = JSONText("{}")
 
@@ -615,15 +617,20 @@ def _let_go(ids: Sequence[int]) -> None:
 def _write_history(
     entries: Iterable[tuple[int, str, str, JSONText, datetime, datetime]],
 ) -> None:
-    HistoryEntry.objects.using(conf.DATABASE).bulk_create(
-        [
+    rows: list[HistoryEntry] = []
+    size = 0
+    for pk, state, reason, data, entered, left in entries:
+        # One statement must stay below what the server takes at once (16 MB on MySQL).
+        if rows and (len(rows) == CHUNK or size + len(data) > CHUNK_CHARACTERS):
+            HistoryEntry.objects.using(conf.DATABASE).bulk_create(rows)
+            rows, size = [], 0
+        size += len(data)
+        rows.append(
             HistoryEntry(
                 job_id=pk, state=state, reason=reason, data=data, entered_at=entered, left_at=left
             )
-            for pk, state, reason, data, entered, left in entries
-        ],
-        batch_size=CHUNK,
-    )
+        )
+    HistoryEntry.objects.using(conf.DATABASE).bulk_create(rows)
 
 
 def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:

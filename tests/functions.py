@@ -225,3 +225,21 @@ def slow_effect(path: str, seconds: float) -> None:
     time.sleep(seconds)
     Group.objects.get_or_create(name="slow effect")
     note(path, "end")
+
+
+def repeat(length: int) -> str:
+    return "x" * length
+
+
+def leave_thread(seconds: float) -> None:
+    threading.Thread(target=time.sleep, args=(seconds,)).start()
+
+
+def _bad_receiver(**kwargs: Any) -> None:
+    raise KeyError("a receiver of django-q2's signals")
+
+
+if "TEST_BAD_RECEIVER" in os.environ:
+    from django_q import signals as stock_signals
+
+    getattr(stock_signals, os.environ["TEST_BAD_RECEIVER"]).connect(_bad_receiver)

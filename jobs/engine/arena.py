@@ -159,9 +159,12 @@ class Slot:
         _version, pk, token, started, message, position = values
         return Running(pk, token.hex(), started, message, position) if pk else None
 
-    def held(self) -> set[Pair]:
-        """Return all pairs of the two messages, finished ones included."""
-        return {pair for _, _, pair in self._entries()}
+    def held(self, after: int = 0) -> set[Pair]:
+        """Return all pairs of the two messages, of those numbered above `after`.
+
+        Finished ones are included.
+        """
+        return {pair for message, _, pair in self._entries() if message > after}
 
     def behind(self) -> list[tuple[int, Pair]]:
         """Return message and pair of all that waits behind the running job; none if none runs."""

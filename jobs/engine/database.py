@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from ..conf import conf
 from ..transitions import Raced
@@ -57,9 +58,22 @@ def engine_connection() -> BaseDatabaseWrapper:
     keep_connections()
     options["CONN_HEALTH_CHECKS"] = False  # the engine notices by itself
     options["OPTIONS"] = {**_LIMITS.get(connection.vendor, {}), **options["OPTIONS"]}
+    if connection.vendor == "postgresql":
+        connection_created.connect(_limit_waiting, dispatch_uid=f"{__name__}.limit_waiting")
     if connection.vendor == "sqlite":  # shorter than the pulse that keeps us from being killed
         options["OPTIONS"]["timeout"] = min(5, options["OPTIONS"]["timeout"])
     return connection
+
+
+def _limit_waiting(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Let the server end what waits too long, or a helper killed meanwhile leaves it waiting.
+
+    Statements and not connection parameters, which poolers such as PgBouncer refuse.
+    """
+    if connection.alias == conf.DATABASE:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+            cursor.execute("SET statement_timeout = '10s'")
 
 
 class Outage:

@@ -41,6 +41,8 @@ AHEAD_BELOW_SECONDS = 0.02
 AHEAD_SECONDS = 0.2
 #: but never more jobs than these in all.
 AHEAD_JOBS = 600
+#: Claimed jobs that none of our workers can take go back after so many seconds.
+STUCK_SECONDS = 1.0
 #: A row of ours that nobody here knows goes back after so many seconds.
 UNKNOWN_SECONDS = 2.0
 #: Without --queues, the list of queues is read again after so many seconds.
@@ -52,7 +54,7 @@ LOOK_SECONDS = 0.05
 #: How often to look whether a job that runs has been deleted; runs shorter than that just end.
 CANCEL_SECONDS = 0.4
 #: How often to look whether this server is registered, at its start.
-REGISTERING_SECONDS = 0.01
+REGISTERING_SECONDS = 0.05
 NEVER = float("inf")
 
 
@@ -87,6 +89,7 @@ class Dispatcher:
         self._queues_at = self._queues_read_at = 0.0
         self._trusted_at = 0.0
         self._mean_seconds: float | None = None
+        self._stuck_since: float | None = None
         self._look_at = self._cancel_at = 0.0
         self._reconcile_at = 0.0
         self._unknown: dict[Pair, float] = {}
@@ -223,9 +226,9 @@ class Dispatcher:
         line = self.lines.pop(index, None)
         sent: dict[Pair, Claimed] = {}
         if line is not None:
+            self._take_in(line)
             if not line.closed:
                 self._selector.unregister(line.sock)
-            self._take_in(line)
             line.close()
             sent = line.sent
         ended = {pending.pair for pending in self.recorder.pending}
@@ -307,19 +310,19 @@ class Dispatcher:
     # Outcomes.
 
     def _take_in(self, line: Line) -> None:
+        was_open = not line.closed
         for number, outcome in line.read():
             self.recorder.add(line, number, outcome)
             seconds = outcome.seconds
             mean = self._mean_seconds
             self._mean_seconds = seconds if mean is None else mean + (seconds - mean) * 0.1
+        if was_open and line.closed:  # the sentinel will say how it died
+            self._selector.unregister(line.sock)
 
     def _read_outcomes(self) -> None:
         for line in self.lines.values():
-            if line.closed:
-                continue
-            self._take_in(line)
-            if line.closed:  # the sentinel will say how it died
-                self._selector.unregister(line.sock)
+            if not line.closed:
+                self._take_in(line)
 
     def _record(self) -> None:
         while self.recorder.wait(idle=self._all_idle()) == 0.0:
@@ -348,7 +351,7 @@ class Dispatcher:
     # Recalling what waits behind a long job.
 
     def _may_have_to_recall(self) -> bool:
-        return any(
+        return bool(self.buffer) or any(
             line.recalling or line.outstanding > 1 or not line.window
             for line in self.lines.values()
         )
@@ -360,8 +363,7 @@ class Dispatcher:
             self._look_at = now + LOOK_SECONDS
         for line in self.lines.values():
             if line.may_take_back(now):
-                self._take_in(line)
-                recalled = line.take_back()
+                recalled = line.take_back(partial(self._take_in, line))
                 if self.stopping:
                     pairs = [(job.id, job.token) for job in recalled.own] + recalled.foreign
                     self._give_back(pairs, "its server was stopped", started=False)
@@ -370,17 +372,18 @@ class Dispatcher:
                     self._give_back(recalled.foreign, "it waited behind a long job", started=False)
             elif looking and line.must_recall(now):
                 line.revoke()
-        if self.buffer and not self.stopping and self._hoarding():
+        self._stop_hoarding(now)
+
+    def _stop_hoarding(self, now: float) -> None:
+        """Give back what was claimed when none of our workers has been able to take it."""
+        if not self.buffer or self.stopping or any(map(self._can_take, self.lines.values())):
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = now
+        elif now - self._stuck_since >= STUCK_SECONDS:
             pairs = [(job.id, job.token) for job in self.buffer]
             self.buffer.clear()
             self._give_back(pairs, "no worker was free for it", started=False)
-
-    def _hoarding(self) -> bool:
-        """Whether claimed jobs have waited too long for one of our workers."""
-        oldest = self.buffer[0].claimed_at
-        return time.time() - oldest > 5 * AHEAD_SECONDS and not any(
-            line.window for line in self.lines.values()
-        )
 
     # Ending jobs that were deleted while they run.
 
@@ -429,7 +432,7 @@ class Dispatcher:
         known = {(job.id, job.token) for job in self.buffer}
         known |= {pending.pair for pending in self.recorder.pending}
         for line in self.lines.values():
-            known |= line.sent.keys() | line.slot.held()
+            known |= line.holds()
         return known
 
     # Claiming.
@@ -500,8 +503,8 @@ class Dispatcher:
         if self.stopping or not self.lines:
             return 0
         idle = sum(line.idle for line in self.lines.values())
-        mean = self._mean_seconds
-        if mean is None or mean >= AHEAD_BELOW_SECONDS or self._skipped:
+        mean = self._mean()
+        if mean >= AHEAD_BELOW_SECONDS or self._skipped:
             return idle - len(self.buffer)
         allowed = min(AHEAD_JOBS, int(len(self.lines) * AHEAD_SECONDS / max(mean, 1e-6)))
         ahead = len(self.buffer) + sum(line.outstanding for line in self.lines.values())
@@ -569,13 +572,9 @@ class Dispatcher:
         for line in lines:
             if not self.buffer:
                 return
-            if not line.window:
-                continue
-            if line.outstanding and self._mean() >= AHEAD_BELOW_SECONDS:
+            if not self._can_take(line):
                 continue
             if self.buffer[0].recovered:
-                if not line.idle:
-                    continue
                 line.send([self.buffer.popleft()])
                 continue
             size = message_size(self._mean(), len(self.buffer), len(lines))
@@ -584,8 +583,27 @@ class Dispatcher:
                 jobs.append(self.buffer.popleft())
             line.send(jobs)
 
+    def _can_take(self, line: Line) -> bool:
+        """Whether this worker may be sent what stands first in the buffer."""
+        if self.buffer[0].recovered:
+            return line.idle
+        return line.window and (not line.outstanding or self._mean() < AHEAD_BELOW_SECONDS)
+
     def _mean(self) -> float:
-        return AHEAD_BELOW_SECONDS if self._mean_seconds is None else self._mean_seconds
+        """Return how long a job takes, by those that ended and those that don't end."""
+        if self._mean_seconds is None:
+            return AHEAD_BELOW_SECONDS
+        return max(self._mean_seconds, self._shortest_run())
+
+    def _shortest_run(self) -> float:
+        """Return for how long all workers have been running their jobs; 0 if one runs none."""
+        now, shortest = time.monotonic(), NEVER
+        for line in self.lines.values():
+            running = line.slot.running()
+            if running is None:
+                return 0.0
+            shortest = min(shortest, now - running.started)
+        return shortest if self.lines else 0.0
 
 
 def run(server: str, queues: list[str] | None, arena: Arena, control: socket.socket) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import select
 import socket
 import time
 from collections.abc import Callable
@@ -89,7 +88,7 @@ class Housekeeping:
     def run(self) -> None:
         """Keep house until the sentinel says stop, then sign off."""
         database.engine_connection()
-        while not select.select([self.control], [], [], self._pause())[0]:
+        while not wire.wait_for(self.control, self._pause()):
             self.arena.housekeeping_pulse.touch()
             self._every(conf.HEARTBEAT_SECONDS, self._beat)
             if not self.arena.confirmed.get():

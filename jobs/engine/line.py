@@ -6,6 +6,7 @@ import math
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..outcomes import Claimed, Outcome
@@ -155,19 +156,44 @@ class Line:
         """Whether the worker has had the time to see the revocation."""
         return self._revoked_at is not None and now - self._revoked_at >= RECALL_PAUSE_SECONDS
 
-    def take_back(self) -> Recalled:
-        """Return what will not begin any more. The outcomes must have been read just before."""
+    def take_back(self, read: Callable[[], None]) -> Recalled:
+        """Return what will not begin any more. `read` takes in the outcomes that have come.
+
+        In this order: a job that ends meanwhile shows in the slot or among the outcomes.
+        """
         self._revoked_at = None
         running = self.slot.running()
-        behind = self.slot.behind() if running and running.pair not in self.sent else []
+        foreign = running is not None and running.pair not in self.sent
+        behind = self.slot.behind() if foreign else []
+        read()
         own = [job for pair, job in self.sent.items() if not running or pair != running.pair]
         for job in own:
             del self.sent[job.id, job.token]
             self._settle((job.id, job.token))
         # What stands behind a foreign job in the slot was sent by the same dispatcher.
-        self._foreign = 1 if running and running.pair not in self.sent else 0
+        self._foreign = 1 if foreign and self.slot.running() == running else 0
         mine = {(job.id, job.token) for job in own}
         return Recalled(own, [pair for _, pair in behind if pair not in mine])
+
+    def holds(self) -> set[Pair]:
+        """Return what the worker runs or will run, as far as is known.
+
+        The slot still shows jobs of the last two messages that have ended or were taken back.
+        """
+        pairs = set(self.sent)
+        if not self._hello:
+            return pairs | self.slot.held()
+        if running := self.slot.running():
+            pairs.add(running.pair)
+            pairs.update(pair for message, pair in self.slot.behind() if message > self.revoked)
+        elif self._foreign:  # between two jobs of an earlier dispatcher
+            pairs |= self.slot.held(after=self.revoked)
+        return pairs
+
+    @property
+    def revoked(self) -> int:
+        """The number of the last message whose jobs must not begin any more."""
+        return self.slot.revoked
 
     def close(self) -> None:
         self.sock.close()

@@ -48,6 +48,7 @@ class Recorder:
         self._outage = outage
         self._minutes = Minutes(server)
         self._repeating = False
+        self._batch = 2 * BATCH
         self.pending: list[Pending] = []
 
     def add(self, line: Any, number: int, outcome: Outcome) -> None:
@@ -67,13 +68,16 @@ class Recorder:
 
     def flush(self) -> list[Pending]:
         """Write what is pending; return what need not be kept any longer."""
-        batch = self.pending[: 2 * BATCH]
-        if not batch:
+        batch = self.pending[: self._batch]
+        if not batch or self._outage.wait:
             return []
         done, refused = self._outage.attempt(lambda: self._write([p.outcome for p in batch]))
         if not done:
             self._repeating = True
+            # It may be the database, or that it won't take so much at once.
+            self._batch = max(1, len(batch) // 2)
             return []
+        self._batch = min(2 * BATCH, 2 * self._batch)
         self._report(refused or [])
         self._repeating = False
         del self.pending[: len(batch)]

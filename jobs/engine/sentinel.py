@@ -261,7 +261,9 @@ class Sentinel:
             self.unburied[index] = (cause, counted)
             if self.dispatcher is not None:
                 self.dispatcher.say("dead", index, cause, counted)
-            self._slow_down(child)
+            # One that died in a job was fit for work; that job is counted and soon set aside.
+            if self.arena.slots[index].running() is None:
+                self._slow_down(child)
         for role in ("dispatcher", "housekeeping"):
             child = getattr(self, role)
             if child is None or child.process.is_alive():

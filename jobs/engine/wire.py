@@ -6,6 +6,8 @@ Marshal is fast and only ever reads what a sibling process wrote.
 from __future__ import annotations
 
 import marshal
+import math
+import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -47,6 +49,16 @@ class Inbox:
         message = marshal.loads(memoryview(self._bytes)[_LENGTH.size : end])  # noqa: S302  (a sibling's)
         del self._bytes[:end]
         return message
+
+
+def wait_for(sock: socket.socket, seconds: float | None = None) -> bool:
+    """Wait until `sock` can be read, for at most so many seconds; return whether it can.
+
+    By poll: select can't look at descriptors from 1024 up.
+    """
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else math.ceil(seconds * 1000)))
 
 
 def drain(sock: socket.socket, inbox: Inbox) -> bool:

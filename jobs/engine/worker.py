@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import signal
 import socket
+import sys
 import time
+import traceback
 from collections import deque
+from collections.abc import Callable
 from typing import Any
+
+from django.utils import timezone
 
 from ..limits import CANCEL_SIGNAL
 from ..outcomes import Claimed, Outcome
@@ -23,13 +27,13 @@ logger = logging.getLogger(__name__)
 class Call:
     """A claimed job as django-q2's loop wants it: something to call, with a name for its log."""
 
-    __slots__ = ("job", "slot", "worker")
+    __slots__ = ("job", "run")
 
-    def __init__(self, job: Claimed, worker: str, slot: Slot) -> None:
-        self.job, self.worker, self.slot = job, worker, slot
+    def __init__(self, job: Claimed, run: Callable[[Claimed], None]) -> None:
+        self.job, self.run = job, run
 
-    def __call__(self) -> Outcome:
-        return execute(self.job, self.worker, self.slot)
+    def __call__(self) -> None:
+        self.run(self.job)
 
     def __str__(self) -> str:
         return self.job.func
@@ -50,6 +54,7 @@ class Station:
         self._ready: deque[tuple[int, int, Claimed]] = deque()
         self._unacknowledged: deque[tuple[int, bytes]] = deque()
         self._sent = 0
+        self.taken = 0  # how many jobs were taken up
         self._last_message = 0
         self._job: Claimed | None = None
         self._began = 0.0
@@ -65,13 +70,15 @@ class Station:
                 if message <= self._slot.revoked:
                     self._slot.end()
                     continue
+                self.taken += 1
                 self._job, self._began = job, time.perf_counter()
                 return {
                     "id": str(job.id),
                     "name": f"#{job.id}",
-                    "func": Call(job, self._name, self._slot),
+                    "func": Call(job, self._run),
                     "args": (),
                     "kwargs": {},
+                    "started": timezone.now(),
                 }
             message = self._receive()
             if message[0] == "stop":
@@ -84,14 +91,19 @@ class Station:
                 self._ready.extend((number, i, job) for i, job in enumerate(jobs))
 
     def put(self, task: dict[str, Any]) -> None:
-        """Hand over the outcome of the task that `get` returned last."""
+        """Do nothing: the outcome was handed over before django-q2's signals told of it."""
+
+    def _run(self, job: Claimed) -> None:
+        self._deliver(job, execute(job, self._name, self._slot))
+
+    def fail(self, text: str) -> None:
+        """Hand over that the loop died of `text` with a job that it did not run."""
+        if (job := self._job) is not None:
+            self._deliver(job, broken(job, text, time.perf_counter() - self._began))
+
+    def _deliver(self, job: Claimed, outcome: Outcome) -> None:
+        self._job = None
         seconds = time.perf_counter() - self._began
-        job, self._job = self._job, None
-        assert job is not None
-        outcome = task["result"]
-        if not task["success"]:
-            logger.error("#%d could not be run: %s", job.id, task["result"])
-            outcome = broken(job, str(task["result"]), seconds)
         self._sent += 1
         # Marshal takes exact types only.
         plain = outcome._replace(seconds=seconds, kind=str(outcome.kind), data=str(outcome.data))
@@ -99,6 +111,14 @@ class Station:
         self._unacknowledged.append((self._sent, data))
         self._send(data)
         self._slot.end()
+
+    def leave(self) -> None:
+        """Wait until every outcome is safe, then hang up."""
+        while self._unacknowledged:
+            message = self._receive()
+            if message[0] != "stop":
+                self._forget(message[1])
+        self._hang_up()
 
     def _forget(self, acknowledged: int) -> None:
         while self._unacknowledged and self._unacknowledged[0][0] <= acknowledged:
@@ -126,7 +146,7 @@ class Station:
                 continue
             if (message := self._inbox.pop()) is not None:
                 return message
-            select.select([self._line], [], [])
+            wire.wait_for(self._line)
 
     def _hang_up(self) -> None:
         if self._line is not None:
@@ -137,7 +157,7 @@ class Station:
     def _connect(self, *, wait: bool) -> None:
         """Take the newest line from the sentinel and say what is still to be acknowledged."""
         timeout = None if wait else 0
-        while select.select([self._control], [], [], timeout)[0]:
+        while wire.wait_for(self._control, timeout):
             data, fds, _flags, _address = socket.recv_fds(self._control, 1, 1)
             if not data:
                 os._exit(0)  # the sentinel is gone
@@ -160,4 +180,23 @@ def run(control: socket.socket, slot: Slot, name: str) -> None:
     database.keep_connections()
     signal.signal(CANCEL_SIGNAL, signal.SIG_IGN)  # until a job can be ended by it
     station = Station(control, slot, name)
-    djangoq.run_worker(station, station)
+    _work(station)
+    station.leave()
+    # Without waiting for threads that a job has left: the dispatcher counts on us no more.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _work(station: Station) -> None:
+    while True:
+        taken = station.taken
+        try:
+            djangoq.run_worker(station, station)
+            return
+        except Exception:  # a receiver of django-q2's signals may do anything
+            if station.taken == taken:
+                raise  # nothing to do with a job: another process may do better
+            logger.exception("django-q2's loop died, probably of a receiver of its signals")
+            station.fail(traceback.format_exc())

@@ -259,7 +259,7 @@ def test_what_is_taken_back_is_all_but_the_running_job(line, worker):
     worker.slot.begin(pair(1), 1, 0)
     line.revoke()
 
-    recalled = line.take_back()
+    recalled = line.take_back(line.read)
 
     assert (recalled.own, recalled.foreign) == ([claimed(2), claimed(3)], [])
     assert list(line.sent) == [pair(1)]
@@ -271,7 +271,7 @@ def test_taking_back_counts_as_settled(line, worker):
     line.send([claimed(3)])
     worker.slot.begin(pair(1), 1, 0)
     line.revoke()
-    line.take_back()
+    line.take_back(line.read)
     # The slot still shows the first message, with the running job.
     assert not line.window
 
@@ -285,12 +285,12 @@ def test_a_job_that_only_seemed_to_run_is_taken_back_the_second_time(line, worke
     worker.slot.hold(1, [pair(1), pair(2)])
     worker.slot.begin(pair(2), 1, 1)  # the worker shows it, then sees the revocation
     line.revoke()
-    first = line.take_back()
+    first = line.take_back(line.read)
     worker.slot.end()
 
     assert line.must_recall(time.monotonic())
     line.revoke()
-    second = line.take_back()
+    second = line.take_back(line.read)
 
     assert (first.own, second.own) == ([claimed(1)], [claimed(2)])
 
@@ -304,7 +304,7 @@ def test_foreign_jobs_behind_a_foreign_one_are_taken_back_by_pair(both):
     assert line.must_recall(time.monotonic() + 1)
     line.revoke()
 
-    recalled = line.take_back()
+    recalled = line.take_back(line.read)
 
     assert (recalled.own, recalled.foreign) == ([], [pair(2)])
     assert line.outstanding == 1
@@ -320,7 +320,7 @@ def test_own_jobs_behind_a_foreign_one_are_taken_back_as_own(both):
     worker.slot.hold(2, [pair(2)])
     line.revoke()
 
-    recalled = line.take_back()
+    recalled = line.take_back(line.read)
 
     assert (recalled.own, recalled.foreign) == ([claimed(2)], [])
 

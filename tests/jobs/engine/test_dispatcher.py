@@ -1,0 +1,127 @@
+"""What a dispatcher knows of its workers, without processes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+import pytest
+
+from jobs.engine.arena import Arena
+from jobs.engine.dispatcher import AHEAD_BELOW_SECONDS, Dispatcher
+from jobs.engine.line import Line
+
+from .test_line import Worker, claimed, pair
+
+
+@pytest.fixture
+def world():
+    """A dispatcher and its worker's end of a fresh line."""
+    ours, sentinel = socket.socketpair()
+    arena = Arena(1)
+    dispatcher = Dispatcher("s", None, arena, ours)
+    end, other = socket.socketpair()
+    dispatcher.lines[0] = Line(0, 1, end, arena.slots[0])
+    with ours, sentinel, end, other:
+        yield dispatcher, Worker(other, arena.slots[0])
+
+
+def test_a_job_that_ends_while_the_rest_is_taken_back_is_not_sent_again(world):
+    dispatcher, worker = world
+    line, slot = dispatcher.lines[0], worker.slot
+    worker.hello()
+    line.read()
+    line.send([claimed(1), claimed(2)])
+    slot.hold(1, [pair(1), pair(2)])
+    slot.begin(pair(1), 1, 0)
+    line.revoke()
+
+    def end_just_now():
+        worker.outcome(1, 1)
+        slot.end()
+        line.read()
+
+    assert [job.id for job in line.take_back(end_just_now).own] == [2]
+
+
+def test_what_an_earlier_dispatcher_took_back_is_not_taken_for_held(world):
+    """The slot goes on showing jobs that were revoked until two more messages have come."""
+    dispatcher, worker = world
+    slot = worker.slot
+    slot.hold(1, [pair(1), pair(2)])
+    slot.begin(pair(1), 1, 0)
+    slot.revoke(1)
+    worker.hello(message=1, foreign=0, acknowledged=0, replayed_through=0)
+    dispatcher.lines[0].read()
+    assert dispatcher._known() == {pair(1)}
+    slot.end()
+    assert dispatcher._known() == set()
+
+
+def test_before_a_worker_has_said_hello_everything_in_its_slot_is_held(world):
+    dispatcher, worker = world
+    worker.slot.hold(1, [pair(1), pair(2)])
+    assert dispatcher._known() == {pair(1), pair(2)}
+
+
+def test_jobs_an_earlier_dispatcher_sent_are_held_between_two_runs(world):
+    dispatcher, worker = world
+    worker.slot.hold(1, [pair(1), pair(2)])
+    worker.hello(message=1, foreign=1)
+    dispatcher.lines[0].read()
+    assert pair(2) in dispatcher._known()
+
+
+def test_the_end_of_a_line_seen_while_taking_back_leaves_nothing_registered():
+    ours, sentinel = socket.socketpair()
+    dispatcher = Dispatcher("s", None, Arena(1), ours)
+    end, other = socket.socketpair()
+    number = end.detach()
+    dispatcher._welcome(0, 1, number)
+    other.close()
+    dispatcher._take_in(dispatcher.lines[0])  # as _recall does
+    dispatcher._bury(0, "died", True)
+    again, another = socket.socketpair()
+    if (got := again.detach()) != number:
+        os.dup2(got, number)
+        os.close(got)
+    dispatcher._welcome(0, 2, number)
+    dispatcher.lines[0].close()
+    for sock in (ours, sentinel, another):
+        sock.close()
+
+
+def test_nothing_is_claimed_ahead_while_every_worker_runs_a_long_job(world, monkeypatch):
+    dispatcher, worker = world
+    line = dispatcher.lines[0]
+    worker.hello()
+    line.read()
+    dispatcher._mean_seconds = 0.001
+    assert dispatcher._wanted() > 1
+    line.send([claimed(1)])
+    worker.slot.begin(pair(1), 1, 0)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2 * AHEAD_BELOW_SECONDS)
+    assert dispatcher._wanted() == 0
+
+
+def test_claimed_jobs_that_no_worker_can_take_are_given_back(world, monkeypatch):
+    dispatcher, worker = world
+    line = dispatcher.lines[0]
+    worker.hello()
+    line.read()
+    dispatcher._mean_seconds = 10 * AHEAD_BELOW_SECONDS
+    line.send([claimed(1)])
+    worker.slot.begin(pair(1), 1, 0)
+    dispatcher.buffer.append(claimed(2))
+    given_back = []
+    monkeypatch.setattr(
+        dispatcher, "_give_back", lambda pairs, reason, started: given_back.extend(pairs)
+    )
+    dispatcher._stop_hoarding(100.0)
+    dispatcher._stop_hoarding(100.9)
+    assert given_back == []
+    dispatcher._stop_hoarding(101.1)
+    assert given_back == [pair(2)]
+    assert not dispatcher.buffer
