@@ -243,3 +243,10 @@ if "TEST_BAD_RECEIVER" in os.environ:
     from django_q import signals as stock_signals
 
     getattr(stock_signals, os.environ["TEST_BAD_RECEIVER"]).connect(_bad_receiver)
+
+
+def hold_write_lock(path: str, seconds: float) -> None:
+    with transaction.atomic():
+        Group.objects.create(name="whoever writes waits for me")
+        note(path, "locked")
+        time.sleep(seconds)
