@@ -31,7 +31,9 @@ if TYPE_CHECKING:
         InvalidOption,
         JobsError,
         StillStopping,
+        UnknownQueue,
     )
+    from .queues import apause_queue, aresume_queue, pause_queue, resume_queue
 
 __version__ = "0.1.0"
 
@@ -55,6 +57,11 @@ _HOME = {
     "InvalidOption": "exceptions",
     "JobsError": "exceptions",
     "StillStopping": "exceptions",
+    "UnknownQueue": "exceptions",
+    "apause_queue": "queues",
+    "aresume_queue": "queues",
+    "pause_queue": "queues",
+    "resume_queue": "queues",
 }
 
 __all__ = [
@@ -65,14 +72,19 @@ __all__ = [
     "JobFunction",
     "JobsError",
     "StillStopping",
+    "UnknownQueue",
     "aenqueue",
+    "apause_queue",
+    "aresume_queue",
     "current",
     "delete",
     "enqueue",
     "enqueue_many",
     "job",
+    "pause_queue",
     "requeue",
     "reschedule",
+    "resume_queue",
     "schedule",
     "testing",
     "using",

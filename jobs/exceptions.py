@@ -23,3 +23,7 @@ class IllegalTransition(JobsError):
 
 class StillStopping(IllegalTransition):
     """The job was deleted while it ran, and that run has not ended yet."""
+
+
+class UnknownQueue(JobsError, LookupError):
+    """No job and no setting has named this queue so far."""

@@ -77,3 +77,10 @@ def declared(number: int = 0) -> int:
 @jobs.job(max_retries=3, give_up_on=KeyError, when_exhausted="delete")
 def picky(kind: str) -> None:
     raise {"key": KeyError, "value": ValueError}[kind](kind)
+
+
+def spawn(path: str, generations: int) -> None:
+    """Note it, and enqueue the next generation."""
+    note(path, str(generations))
+    if generations:
+        jobs.enqueue(spawn, path, generations - 1)

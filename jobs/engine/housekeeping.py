@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from .. import transitions
 from ..conf import conf
 from ..models import Job, Queue, Server
+from ..queues import add_missing as add_missing_queues
 from ..states import State
 from ..wakeup import announce
 from . import database, identity, wire
@@ -94,7 +95,7 @@ class Housekeeping:
                 continue
             self._every(TICK_SECONDS, self._look_after_servers)
             self._every(conf.HEARTBEAT_SECONDS, self._look_after_orphans)
-            self._every(QUEUES_SECONDS, self._repair_queues)
+            self._every(QUEUES_SECONDS, add_missing_queues)
         self._sign_off()
 
     def _pause(self) -> float:
@@ -220,18 +221,6 @@ class Housekeeping:
 
     def _queue_names(self) -> list[str]:
         return list(Queue.objects.using(conf.DATABASE).values_list("name", flat=True))
-
-    def _repair_queues(self) -> None:
-        """Make missing Queue rows, hopping from name to name along the claim index."""
-        jobs = Job.objects.using(conf.DATABASE).order_by("queue")
-        known, name = set(self._queue_names()), ""
-        while True:
-            found = jobs.filter(queue__gt=name).values_list("queue", flat=True).first()
-            if found is None:
-                return
-            name = found
-            if name not in known:
-                Queue.objects.using(conf.DATABASE).get_or_create(name=name)
 
 
 _IDENTITY = ("host", "boot_id", "pid_namespace", "pid", "process_started")
