@@ -23,6 +23,7 @@ from . import database, identity, wire
 from .arena import Arena
 from .database import Outage
 from .identity import Identity
+from .upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Housekeeping:
         self._watch = Watch()
         self._outbox = wire.Outbox(control)
         self._due: dict[Callable[[], Any], float] = {}
+        self._upkeep = Upkeep(self.outage)
 
     def run(self) -> None:
         """Keep house until the sentinel says stop, then sign off."""
@@ -96,11 +98,19 @@ class Housekeeping:
             self._every(TICK_SECONDS, self._look_after_servers)
             self._every(conf.HEARTBEAT_SECONDS, self._look_after_orphans)
             self._every(QUEUES_SECONDS, add_missing_queues)
+            self._upkeep.turn(self._room())
         self._sign_off()
 
     def _pause(self) -> float:
         now = time.monotonic()
-        return min(1.0, max(0.0, min(self._due.values(), default=now) - now))
+        wait = max(0.0, min(self._due.values(), default=now) - now)
+        return min(1.0, wait, self._upkeep.wait(self._room()))
+
+    def _room(self) -> float:
+        """Return the seconds until the next heartbeat; none before the first is confirmed."""
+        if not self.arena.confirmed.get():
+            return 0.0
+        return self._due.get(self._beat, 0.0) - time.monotonic()
 
     def _every(self, seconds: float, work: Callable[[], Any]) -> None:
         now = time.monotonic()

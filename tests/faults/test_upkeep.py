@@ -166,7 +166,7 @@ def test_drain_survives_the_death_of_its_dispatcher_and_of_a_worker(
 
 
 def test_drain_ends_though_another_server_still_runs_a_job(cluster: Start, journal: Path) -> None:
-    cluster("--workers", "1", "--queues", "long")
+    cluster("--workers", "1", "--queues", "long", jobs={"SHUTDOWN_SECONDS": 0.2})
     jobs.using(functions.slow, queue="long").enqueue(str(journal), 20)
     until(lambda: began(journal))
     jobs.enqueue_many(functions.nothing, [(i,) for i in range(50)])
