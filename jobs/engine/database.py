@@ -56,10 +56,19 @@ def engine_connection() -> BaseDatabaseWrapper:
     options = connection.settings_dict
     keep_connections()
     options["CONN_HEALTH_CHECKS"] = False  # the engine notices by itself
-    options["OPTIONS"] = {**_LIMITS.get(connection.vendor, {}), **options["OPTIONS"]}
+    limit_waiting()
+    return connection
+
+
+def limit_waiting() -> None:
+    """Let this process's next connection to the jobs' database fail rather than wait for long."""
+    connection = connections[conf.DATABASE]
+    if connection.connection is not None:
+        return
+    options = connection.settings_dict
+    options["OPTIONS"] = {**_LIMITS.get(connection.vendor, {}), **options.get("OPTIONS", {})}
     if connection.vendor == "sqlite":  # shorter than the pulse that keeps us from being killed
         options["OPTIONS"]["timeout"] = min(5, options["OPTIONS"]["timeout"])
-    return connection
 
 
 class Outage:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import jobs
-from jobs.models import HistoryEntry, Job
+from jobs.models import HistoryEntry, Job, Queue, Server
 from jobs.states import State
 from tests import functions
+from tests.cluster import ROOT, database_url, until
 from tests.cluster import Server as Cluster
-from tests.cluster import until
 
 Start = Callable[..., Cluster]
 
@@ -143,7 +149,7 @@ def test_drain_also_runs_what_its_jobs_enqueue_and_what_a_lost_queue_row_hides(
 ) -> None:
     jobs.enqueue(functions.spawn, str(journal), 5)
     jobs.using(functions.nothing, queue="lost").enqueue()
-    jobs.models.Queue.objects.filter(name="lost").delete()
+    Queue.objects.filter(name="lost").delete()
 
     assert cluster("--drain", wait=False).process.wait(20) == 0
 
@@ -175,3 +181,69 @@ def test_drain_ends_though_another_server_still_runs_a_job(cluster: Start, journ
 
     assert count("default", State.SUCCEEDED) == 50
     assert count("long", State.PROCESSING) == 1
+
+
+# Health
+
+
+def health(*args: str) -> tuple[int, dict[str, Any]]:
+    """Run `manage.py jobs_health` as a watcher does; return its exit status and its line."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "manage.py", "jobs_health", *args],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "TEST_CLUSTER_DATABASE_URL": database_url(),
+            "TEST_JOBS": json.dumps({"HEARTBEAT_SECONDS": 0.5, "SERVER_TIMEOUT_SECONDS": 2}),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    [line] = done.stdout.splitlines()
+    return done.returncode, json.loads(line)
+
+
+def test_health_sees_no_server_then_a_living_then_a_killed_one(cluster: Start) -> None:
+    status, found = health()
+    assert (status, found["problems"]) == (1, ["no server lives"])
+
+    server = cluster(jobs={"HEARTBEAT_SECONDS": 0.5, "SERVER_TIMEOUT_SECONDS": 2})
+    until(lambda: Server.objects.exists())
+    status, found = health()
+    assert (status, found["ok"], found["servers"]) == (0, True, 1), found
+
+    server.signal_all(signal.SIGKILL)
+    until(lambda: health()[0] == 1, 10)
+    assert health()[1]["problems"] == ["no server lives; 1 gives no sign of life"]
+
+
+def test_health_sees_a_job_that_nobody_works(cluster: Start) -> None:
+    cluster("--queues", "other", jobs={"HEARTBEAT_SECONDS": 0.5, "SERVER_TIMEOUT_SECONDS": 2})
+    until(lambda: Server.objects.exists())
+    jobs.enqueue(functions.nothing)
+    assert health()[0] == 0
+
+    until(lambda: health("--max-age", "1")[0] == 1, 10)
+
+
+# Pruning, while everything else goes on
+
+
+def test_expired_jobs_go_while_the_server_beats_and_works(cluster: Start) -> None:
+    jobs.using(functions.nothing, expires_after=0).enqueue_many([(i,) for i in range(3000)])
+    kept = jobs.enqueue(functions.nothing)
+    cluster(jobs={"HEARTBEAT_SECONDS": 0.3, "SERVER_TIMEOUT_SECONDS": 2})
+    gaps, beats = [], {}
+
+    def settled() -> bool:
+        for beat, at in Server.objects.values_list("beat", "heartbeat_at"):
+            if beats and beat not in beats:
+                gaps.append((at - max(beats.values())).total_seconds())
+            beats.setdefault(beat, at)
+        return Job.objects.count() == 1 and not HistoryEntry.objects.exclude(job=kept).exists()
+
+    until(settled, 30)
+    assert Job.objects.get().pk == kept.pk
+    assert gaps, "heartbeats were seen meanwhile"
+    assert max(gaps) < 1.5
