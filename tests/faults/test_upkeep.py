@@ -55,18 +55,15 @@ def test_nothing_of_a_paused_queue_starts_while_others_go_on(
     until(lambda: len(began(other)) > went_on + 50)
     assert len(began(journal)) == started < 400
     assert count("a", State.ENQUEUED) == 400 - started, "the rest waits"
-    back = HistoryEntry.objects.filter(reason="its queue was paused")
-    assert not Job.objects.filter(queue="a", state=State.ENQUEUED, attempt__gt=0).exists()
+    waiting = Job.objects.filter(queue="a", state=State.ENQUEUED)
+    assert not waiting.filter(attempt__gt=0).exists(), "given back uncounted"
     jobs.using(functions.slow, queue="a").enqueue(str(journal), 0.0)
 
     jobs.resume_queue("a")
 
     until(lambda: count("a", State.SUCCEEDED) == 401, 30)
-    assert count("b", State.SUCCEEDED) == 400 or until(
-        lambda: count("b", State.SUCCEEDED) == 400, 20
-    )
+    until(lambda: count("b", State.SUCCEEDED) == 400, 20)
     assert len(began(journal)) == 401, "each ran once"
-    assert not back.exclude(state=State.ENQUEUED).exists()
 
 
 def test_what_waits_behind_a_long_job_goes_back_when_its_queue_is_paused(
