@@ -40,7 +40,9 @@ if TYPE_CHECKING:
         JobsError,
         JobTimeout,
         StillStopping,
+        UnknownQueue,
     )
+    from .queues import apause_queue, aresume_queue, pause_queue, resume_queue
 
 __version__ = "0.1.0"
 
@@ -73,6 +75,11 @@ _HOME = {
     "JobsError": "exceptions",
     "JobTimeout": "exceptions",
     "StillStopping": "exceptions",
+    "UnknownQueue": "exceptions",
+    "apause_queue": "queues",
+    "aresume_queue": "queues",
+    "pause_queue": "queues",
+    "resume_queue": "queues",
 }
 
 __all__ = [
@@ -85,12 +92,15 @@ __all__ = [
     "JobTimeout",
     "JobsError",
     "StillStopping",
+    "UnknownQueue",
     "acontinue_with",
     "adelete",
     "aenqueue",
     "aenqueue_many",
+    "apause_queue",
     "arequeue",
     "areschedule",
+    "aresume_queue",
     "aschedule",
     "continue_with",
     "current",
@@ -98,8 +108,10 @@ __all__ = [
     "enqueue",
     "enqueue_many",
     "job",
+    "pause_queue",
     "requeue",
     "reschedule",
+    "resume_queue",
     "schedule",
     "signals",
     "testing",

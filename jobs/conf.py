@@ -125,6 +125,8 @@ SETTINGS: dict[str, Setting] = {
     "GRACE_SECONDS": Setting(5, _number(0, 86_400)),
     # Context managers put around every execution: dotted paths, the outermost first.
     "AROUND": Setting([], _paths),
+    # How long the counters of the statistics are kept (at least three days).
+    "COUNTERS_EXPIRE_SECONDS": Setting(365 * 86_400, _number(3 * 86_400)),
     # Servers prove that they live, and are given up when they don't.
     "HEARTBEAT_SECONDS": Setting(5, _number(0.1, 3600)),
     "SERVER_TIMEOUT_SECONDS": Setting(30, _number(0.5, 86_400)),
@@ -323,6 +325,7 @@ class Conf:
     SUCCEEDED_EXPIRES_SECONDS: float
     DELETED_EXPIRES_SECONDS: float
     FAILED_EXPIRES_SECONDS: float
+    COUNTERS_EXPIRE_SECONDS: float
     HEARTBEAT_SECONDS: float
     SERVER_TIMEOUT_SECONDS: float
     PULSE_TIMEOUT_SECONDS: float

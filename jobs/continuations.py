@@ -121,6 +121,8 @@ def _settle_children(parents: list[int], queues: list[str]) -> list[int]:
         .filter(parent__in=parents, state=State.AWAITING)
         # A job that was deleted while it runs has not ended before that run has.
         .filter(parent__state__in=FINAL, parent__claim_token="")
+        # In this order, or SQLite with statistics reads the whole table instead of the index.
+        .order_by("parent_id", "id")
         .values_list("pk", "condition", "parent__state")
     )
     by_verdict: dict[tuple[Verdict, str, State], list[int]] = {}

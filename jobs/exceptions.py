@@ -25,6 +25,10 @@ class StillStopping(IllegalTransition):
     """The job was deleted while it ran, and that run has not ended yet."""
 
 
+class UnknownQueue(JobsError, LookupError):
+    """No job and no setting has named this queue so far."""
+
+
 class Interruption(BaseException):
     """Raised in a job's function to end it.
 

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 
 class Claimed(NamedTuple):
-    """A claimed job: all that a worker needs to run it. Times are epoch seconds."""
+    """A claimed job: all that a worker needs to run it. Times are epoch seconds.
+
+    `due`: since when it could have been run; see `statistics`.
+    """
 
     id: int
     token: str
@@ -23,6 +26,7 @@ class Claimed(NamedTuple):
     missing_since: float | None
     recovered: bool
     claimed_at: float
+    due: float = 0.0
 
 
 class Kind(StrEnum):
@@ -41,7 +45,8 @@ class Outcome(NamedTuple):
     `reason`: of the state the job enters. `data`: JSON text for the history entry of
     `processing`. `delay`: seconds until the next try. `expires`: seconds to keep the job when it
     is final, None for the setting. `seconds`: how long the worker was busy with it. `recorded`: the
-    worker has written it already, in the transaction of the job itself.
+    worker has written it already, in the transaction of the job itself. `waited`: seconds from
+    when it was due to its start, None when it did not start.
     """
 
     id: int
@@ -56,3 +61,4 @@ class Outcome(NamedTuple):
     error_key: str = ""
     missing_since: float | None = None
     recorded: bool = False
+    waited: float | None = None

@@ -10,6 +10,7 @@ from . import continuations, transitions
 from .conf import conf
 from .models import Job
 from .outcomes import Claimed, Outcome
+from .queues import paused as paused_queues
 from .runner import execute
 from .states import State
 
@@ -24,8 +25,8 @@ def drain(
 
     `as_of`: run what is due by that moment, for delayed jobs and retries; default: the database's
     clock. Retries and delayed jobs that the runs
-    themselves put into the future stay there. `queues`: only these, in this
-    order. Raises RuntimeError after `limit` executions.
+    themselves put into the future stay there, and so do jobs of paused queues. `queues`: only
+    these, in this order. Raises RuntimeError after `limit` executions.
 
     It uses the claims, the runner and the transitions of a real worker, in the caller's thread
     and database connection, and so works inside a TestCase.
@@ -45,7 +46,10 @@ def drain(
 
 
 def _claim_one(queues: Sequence[str] | None) -> Claimed | None:
+    paused = paused_queues()
     for queue in queues or _queues():
+        if queue in paused:
+            continue
         token = uuid.uuid4().hex
         if claimed := transitions.claim(queue, 1, server="drain", token=token, idle=1):
             return claimed[0]

@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from django.db import connections, transaction
-from django.db.models import ExpressionWrapper, F, QuerySet, TextField
+from django.db import transaction
+from django.db.models import ExpressionWrapper, F, TextField
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -26,6 +26,7 @@ from . import signals
 from .conf import conf
 from .exceptions import IllegalTransition
 from .models import HistoryEntry, Job, Server
+from .models.job import JobQuerySet
 from .outcomes import Claimed, Kind, Outcome
 from .serialization import JSONText, dumps
 from .states import FINAL, INITIAL, MOVES, State
@@ -153,6 +154,7 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> Clai
                 "recovered",
                 "reason",
                 "state_changed_at",
+                "run_at",
             )[:limit]
         )
         rows: list[tuple[Any, ...]] = []
@@ -208,10 +210,20 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> Clai
             row[8].timestamp() if row[8] else None,
             row[9],
             claimed_at,
+            due_since(row[12], row[10], row[11]).timestamp(),
         )
         for row in rows
     ]
     return claims
+
+
+def due_since(run_at: datetime, reason: str, enqueued_at: datetime) -> datetime:
+    """Return since when an enqueued job could have been run.
+
+    One that is there in the normal course of things, without a reason, was due at `run_at`
+    however late it was enqueued; one that came back has not waited since its first due time.
+    """
+    return max(run_at, enqueued_at) if reason else run_at
 
 
 @repeat_when_raced
@@ -388,7 +400,7 @@ def give_up(server: str, beat: int | None, cause: str) -> dict[str, int] | None:
             gone, _ = Server.objects.using(db).filter(name=server, beat=beat).delete()
             if not gone:
                 return None
-        rows = _read(Job.objects.using(db).held_by(server).order_by("id"))
+        rows = _read(Job.objects.using(db).held_by(server))
         _let_go([row.id for row in rows if row.state != State.PROCESSING])
         running = [row for row in rows if row.state == State.PROCESSING]
         suspects = [row for row in running if row.started_at]
@@ -504,19 +516,11 @@ def _ask(ids: Iterable[int], target: State, reason: str, **changes: Any) -> Move
 _HELD_NO_MORE = {"claim_token": "", "server": "", "started_at": None, "recovered": False}
 
 
-def _locked(query: QuerySet[Job], *, skip_locked: bool = False) -> QuerySet[Job]:
-    features = connections[conf.DATABASE].features
-    if not features.has_select_for_update:
-        return query
-    return query.select_for_update(
-        skip_locked=skip_locked and features.has_select_for_update_skip_locked,
-        no_key=features.has_select_for_no_key_update,
-    )
+def _locked(query: JobQuerySet, *, skip_locked: bool = False) -> JobQuerySet:
+    return query.locked(skip_locked=skip_locked)
 
 
-def _read(
-    query: QuerySet[Job], *, skip_locked: bool = False, limit: int | None = None
-) -> list[_Row]:
+def _read(query: JobQuerySet, *, skip_locked: bool = False, limit: int | None = None) -> list[_Row]:
     return [
         _Row(*values)
         for values in _locked(query, skip_locked=skip_locked).values_list(*_Row._fields)[:limit]

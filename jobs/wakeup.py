@@ -22,8 +22,10 @@ logger = logging.getLogger(__name__)
 #: they have passed.
 WINDOW_SECONDS = 0.005
 
-#: The payload that says: the earliest due time may have changed.
+#: Payloads that say: the earliest due time may have changed; a queue was paused or resumed. No
+#: queue's name begins with a space, so the latter makes a dispatcher read its list of queues.
 DUE_CHANGED = " due"
+QUEUES_CHANGED = " queues"
 
 _last_notify: dict[tuple[str, str], float] = {}
 _known_queues: set[tuple[str, str]] = set()
@@ -67,6 +69,17 @@ def _after_commit(alias: str, queue: str, due_changed: bool, first_use: bool) ->
     if now - _last_notify.get((alias, payload), 0) < WINDOW_SECONDS:
         return
     _last_notify[alias, payload] = now
+    _notify(alias, payload)
+
+
+def announce_queues() -> None:
+    """Let the servers look at once which queues are paused, after the caller's commit."""
+    alias = conf.DATABASE
+    if can_notify(alias):
+        transaction.on_commit(partial(_notify, alias, QUEUES_CHANGED), using=alias, robust=True)
+
+
+def _notify(alias: str, payload: str) -> None:
     with connections[alias].cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, %s)", [channel(), payload])
 

@@ -46,7 +46,9 @@ def database_url(port: int | None = None) -> str:
 class Server:
     """A running cluster and its processes."""
 
-    def __init__(self, log: Path, jobs: dict[str, Any], env: dict[str, str], *args: str) -> None:
+    def __init__(
+        self, log: Path, jobs: dict[str, Any], env: dict[str, str], *args: str, wait: bool = True
+    ) -> None:
         self.log = log
         self._file = log.open("ab")
         settings = {"HEARTBEAT_SECONDS": 1, "SERVER_TIMEOUT_SECONDS": 4, **jobs}
@@ -66,7 +68,8 @@ class Server:
             start_new_session=True,
         )
         self.main = psutil.Process(self.process.pid)
-        until(self._is_up, 20, message=f"the cluster did not start:\n{self.text}")
+        if wait:
+            until(self._is_up, 20, message=f"the cluster did not start:\n{self.text}")
 
     def _is_up(self) -> bool:
         assert self.process.poll() is None, self.text
@@ -152,10 +155,15 @@ def _group(process: psutil.Process) -> int:
 
 @contextmanager
 def running(
-    folder: Path, *args: str, jobs: dict[str, Any] | None = None, env: dict[str, str] | None = None
+    folder: Path,
+    *args: str,
+    jobs: dict[str, Any] | None = None,
+    env: dict[str, str] | None = None,
+    wait: bool = True,
 ) -> Iterator[Server]:
-    """Run a cluster for the time of the block."""
-    server = Server(folder / f"cluster-{time.monotonic_ns()}.log", jobs or {}, env or {}, *args)
+    """Run a cluster for the time of the block. `wait`: until it is up."""
+    log = folder / f"cluster-{time.monotonic_ns()}.log"
+    server = Server(log, jobs or {}, env or {}, *args, wait=wait)
     try:
         yield server
     finally:

@@ -250,3 +250,10 @@ def hold_write_lock(path: str, seconds: float) -> None:
         Group.objects.create(name="whoever writes waits for me")
         note(path, "locked")
         time.sleep(seconds)
+
+
+def spawn(path: str, generations: int) -> None:
+    """Note it, and enqueue the next generation."""
+    note(path, str(generations))
+    if generations:
+        jobs.enqueue(spawn, path, generations - 1)

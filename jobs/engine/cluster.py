@@ -26,7 +26,7 @@ class Cluster(djangoq.Cluster):
     """django-q2's cluster with our sentinel: jobs come from the Job table.
 
     `queues`: names in order, None for all queues. `workers`: how many processes run jobs.
-    `label`: the first part of the server's name.
+    `label`: the first part of the server's name. `drain`: end when what is due was worked off.
     """
 
     def __init__(
@@ -35,11 +35,13 @@ class Cluster(djangoq.Cluster):
         queues: list[str] | None = None,
         workers: int | None = None,
         label: str | None = None,
+        drain: bool = False,
     ) -> None:
         super().__init__()
         self.queues = queues if queues is not None else conf.QUEUES
         self.workers = workers or conf.WORKERS
         self.label = label or conf.NAME or self.host
+        self.drain = drain
         self.status = 0
         self._stop_end: int | None = None
         self._stops = 0
@@ -83,7 +85,7 @@ class Cluster(djangoq.Cluster):
     def _start_sentinel(self) -> None:
         # Host and process say where to look, the rest makes it unique for ever.
         server = f"{self.label[:60]}:{self.pid}:{secrets.token_hex(4)}"
-        plan = Plan(server, self.queues, self.workers)
+        plan = Plan(server, self.queues, self.workers, self.drain)
         connections.close_all()
         stop_pipe, self._stop_end = os.pipe()
         end = self._stop_end

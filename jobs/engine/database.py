@@ -57,15 +57,24 @@ def engine_connection() -> BaseDatabaseWrapper:
     options = connection.settings_dict
     keep_connections()
     options["CONN_HEALTH_CHECKS"] = False  # the engine notices by itself
-    options["OPTIONS"] = {**_LIMITS.get(connection.vendor, {}), **options["OPTIONS"]}
-    if connection.vendor == "postgresql":
-        connection_created.connect(_limit_waiting, dispatch_uid=f"{__name__}.limit_waiting")
-    if connection.vendor == "sqlite":  # shorter than the pulse that keeps us from being killed
-        options["OPTIONS"]["timeout"] = min(5, options["OPTIONS"]["timeout"])
+    limit_waiting()
     return connection
 
 
-def _limit_waiting(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+def limit_waiting() -> None:
+    """Let this process's next connection to the jobs' database fail rather than wait for long."""
+    connection = connections[conf.DATABASE]
+    if connection.connection is not None:
+        return
+    options = connection.settings_dict
+    options["OPTIONS"] = {**_LIMITS.get(connection.vendor, {}), **options.get("OPTIONS", {})}
+    if connection.vendor == "postgresql":
+        connection_created.connect(_limit_statements, dispatch_uid=f"{__name__}.limit_statements")
+    if connection.vendor == "sqlite":  # shorter than the pulse that keeps us from being killed
+        options["OPTIONS"]["timeout"] = min(5, options["OPTIONS"]["timeout"])
+
+
+def _limit_statements(*, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """Let the server end what waits too long, or a helper killed meanwhile leaves it waiting.
 
     Statements and not connection parameters, which poolers such as PgBouncer refuse.

@@ -21,14 +21,17 @@ from django.db.models.functions import Now
 
 from .. import continuations, transitions
 from ..conf import conf
-from ..models import Job, Queue, Server
+from ..models import Job, Server
 from ..outcomes import Claimed, Kind
+from ..queues import add_missing as add_missing_queues
+from ..queues import has_due
 from ..states import State
 from ..wakeup import announce
 from . import database, wakeups, wire
 from .arena import Arena, Pair
 from .database import Outage
 from .line import RECALL_PAUSE_SECONDS, Line, message_size
+from .queues import Queues
 from .recorder import Pending, Recorder
 
 logger = logging.getLogger(__name__)
@@ -45,8 +48,6 @@ AHEAD_JOBS = 600
 STUCK_SECONDS = 1.0
 #: A row of ours that nobody here knows goes back after so many seconds.
 UNKNOWN_SECONDS = 2.0
-#: Without --queues, the list of queues is read again after so many seconds.
-QUEUES_SECONDS = 1.0
 #: The next due time is asked for again after so many seconds, whatever else happens.
 DUE_SECONDS = 1.0
 #: How often slots are compared with what was sent.
@@ -62,9 +63,17 @@ class Dispatcher:
     """The state of a dispatcher, and its loop."""
 
     def __init__(
-        self, server: str, queues: list[str] | None, arena: Arena, control: socket.socket
+        self,
+        server: str,
+        queues: list[str] | None,
+        arena: Arena,
+        control: socket.socket,
+        *,
+        drain: bool = False,
     ) -> None:
-        self.server, self.queues, self.arena, self.control = server, queues, arena, control
+        self.server, self.arena, self.control = server, arena, control
+        self.drain, self.drained = drain, False
+        self.queues = Queues(queues)
         self.outage = Outage("dispatcher")
         self.recorder = Recorder(server, self.outage)
         self.lines: dict[int, Line] = {}
@@ -84,13 +93,11 @@ class Dispatcher:
         self._skipped = 0  # recovered jobs that the last claim left for an idle worker
         self._due_at = 0.0  # monotonic time of the next due job, as far as is known
         self._ask_due_at = self._asked_due_at = 0.0
-        self._turn = 0
-        self._known_queues: list[str] = []
-        self._queues_at = self._queues_read_at = 0.0
         self._trusted_at = 0.0
         self._mean_seconds: float | None = None
         self._stuck_since: float | None = None
         self._look_at = self._cancel_at = 0.0
+        self._drain_at = 0.0
         self._reconcile_at = 0.0
         self._unknown: dict[Pair, float] = {}
 
@@ -115,6 +122,7 @@ class Dispatcher:
                 self._claim()
                 self._dispatch()
                 self._acknowledge()
+                self._end_when_drained()
         finally:
             self._wakeup.close()
 
@@ -169,6 +177,10 @@ class Dispatcher:
             waits.append(max(pause, min(self._due_at, self._ask_due_at, self._reconcile_at) - now))
             if self._more and self._wanted() > 0:
                 waits.append(pause)
+            read_at = self.queues.due_at if self._holds_waiting() else self.queues.hinted_at
+            waits.append(max(pause, read_at - now))
+            if self._settled():
+                waits.append(max(pause, self._drain_at - now))
         return max(0.0, min(waits))
 
     def _register_wakeup(self) -> None:
@@ -357,7 +369,11 @@ class Dispatcher:
         )
 
     def _recall(self) -> None:
-        now = time.monotonic()
+        if not self.stopping and (
+            self._holds_waiting() or time.monotonic() >= self.queues.hinted_at
+        ):
+            self._read_queues()
+        now, paused = time.monotonic(), self.queues.paused
         looking = now >= self._look_at
         if looking:
             self._look_at = now + LOOK_SECONDS
@@ -370,8 +386,10 @@ class Dispatcher:
                 else:
                     self.buffer.extendleft(reversed(recalled.own))
                     self._give_back(recalled.foreign, "it waited behind a long job", started=False)
-            elif looking and line.must_recall(now):
+            elif looking and (line.must_recall(now) or (paused and line.holds_waiting(paused))):
                 line.revoke()
+        if paused:
+            self._leave_paused()
         self._stop_hoarding(now)
 
     def _stop_hoarding(self, now: float) -> None:
@@ -447,8 +465,7 @@ class Dispatcher:
             self._more = True
             self._woken = self._woken or hint.sure
             # The first job of a new queue should not wait for the list of queues to grow stale.
-            if hint.queues is None or not hint.queues <= set(self._known_queues):
-                self._queues_at = min(self._queues_at, self._queues_read_at + LOOK_SECONDS)
+            self.queues.hint(hint.queues)
         if hint.due:
             self._ask_due_at = min(self._ask_due_at, self._asked_due_at + LOOK_SECONDS)
         return True
@@ -456,7 +473,7 @@ class Dispatcher:
     def _promote(self) -> None:
         """Enqueue the jobs whose time has come, and learn when the next one's will."""
         now = time.monotonic()
-        if self.stopping or not self._trusted():
+        if self.stopping or self.drained or not self._trusted():
             return
         if now >= self._due_at:
             done, queues = self.outage.attempt(lambda: transitions.promote_due(CLAIM_JOBS))
@@ -500,7 +517,7 @@ class Dispatcher:
 
     def _wanted(self) -> int:
         """How many more jobs may be claimed now."""
-        if self.stopping or not self.lines:
+        if self.stopping or self.drained or not self.lines:
             return 0
         idle = sum(line.idle for line in self.lines.values())
         mean = self._mean()
@@ -516,6 +533,7 @@ class Dispatcher:
         wanted = self._wanted()
         if not self._more or wanted <= 0 or not self._trusted():
             return
+        self._read_queues()
         before = len(self.buffer)
         done, _ = self.outage.attempt(lambda: self._claim_from_queues(before + wanted))
         claimed = len(self.buffer) - before
@@ -530,7 +548,7 @@ class Dispatcher:
         """Claim from one queue after the other until the buffer holds `full` jobs."""
         idle = sum(line.idle for line in self.lines.values())
         self._skipped = 0
-        for queue in self._queues_in_turn():
+        for queue in self.queues.in_turn():
             left = full - len(self.buffer)
             if left <= 0:
                 return
@@ -549,19 +567,62 @@ class Dispatcher:
     def _claimable(self, queue: str) -> bool:
         return Job.objects.using(conf.DATABASE).claimable(queue).exists()
 
-    def _queues_in_turn(self) -> list[str]:
-        """Return this server's queues in its order; all queues in turn when it has none."""
+    # Paused queues.
+
+    def _read_queues(self) -> None:
+        """Read anew which queues there are and which are paused, if the list is too old."""
+        if time.monotonic() < self.queues.due_at:
+            return
+        done, changed = self.outage.attempt(self.queues.read)
+        if done and changed:
+            self._more = True
+            self._look_at = 0.0
+            self._leave_paused()
+
+    def _holds_waiting(self) -> bool:
+        """Whether jobs are in hand that have not started."""
+        return bool(self.buffer) or any(line.outstanding > 1 for line in self.lines.values())
+
+    def _leave_paused(self) -> None:
+        """Give back the jobs of paused queues, without waking anybody for them."""
+        paused = self.queues.paused
+        pairs = [(job.id, job.token) for job in self.buffer if job.queue in paused]
+        if pairs:
+            self.buffer = deque(job for job in self.buffer if job.queue not in paused)
+            reason = "its queue was paused"
+            self._chore(pairs, lambda: transitions.give_back(pairs, reason, started=False))
+
+    # Working off what there is, then ending.
+
+    def _settled(self) -> bool:
+        """Whether a server that drains has nothing in its hands."""
+        return (
+            self.drain
+            and not (self.drained or self.stopping or self.given_up)
+            and not (self.buffer or self.chores or self.recorder.pending)
+            and all(line.idle for line in self.lines.values())
+        )
+
+    def _end_when_drained(self) -> None:
+        """Tell the sentinel when nothing is left to start, to finish or to write."""
         now = time.monotonic()
-        if now >= self._queues_at:
-            rows = Queue.objects.using(conf.DATABASE)
-            self._known_queues = list(rows.values_list("name", flat=True))
-            self._queues_read_at = now
-            self._queues_at = now + QUEUES_SECONDS
-        if self.queues is not None:
-            return self.queues
-        self._turn += 1
-        start = self._turn % (len(self._known_queues) or 1)
-        return self._known_queues[start:] + self._known_queues[:start]
+        if not self._settled() or now < self._drain_at or not self._trusted():
+            return
+        self._drain_at = now + LOOK_SECONDS
+        done, left = self.outage.attempt(self._anything_left)
+        if done and not left:
+            self.drained = True  # what comes now is not claimed any more
+            self._say("drained")
+        elif done:
+            self._more = True
+
+    def _anything_left(self) -> bool:
+        if Job.objects.using(conf.DATABASE).held_by(self.server).exists():
+            return True
+        left = has_due(self.queues.own)
+        if left and self.queues.own is None:
+            add_missing_queues()  # or what is left might never be seen
+        return left
 
     # Handing out.
 
@@ -606,6 +667,16 @@ class Dispatcher:
         return shortest if self.lines else 0.0
 
 
-def run(server: str, queues: list[str] | None, arena: Arena, control: socket.socket) -> None:
-    """Be the dispatcher until the sentinel says that all is finished."""
-    Dispatcher(server, queues, arena, control).run()
+def run(
+    server: str,
+    queues: list[str] | None,
+    arena: Arena,
+    control: socket.socket,
+    *,
+    drain: bool = False,
+) -> None:
+    """Be the dispatcher until the sentinel says that all is finished.
+
+    `drain`: tell the sentinel when there is nothing left to do.
+    """
+    Dispatcher(server, queues, arena, control, drain=drain).run()

@@ -15,12 +15,14 @@ from django.db.models.functions import Now
 from .. import continuations, transitions
 from ..conf import conf
 from ..models import Job, Queue, Server
+from ..queues import add_missing as add_missing_queues
 from ..states import State
 from ..wakeup import announce
 from . import database, identity, wire
 from .arena import Arena
 from .database import Outage
 from .identity import Identity
+from .upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class Housekeeping:
         self._watch = Watch()
         self._outbox = wire.Outbox(control)
         self._due: dict[Callable[[], Any], float] = {}
+        self._upkeep = Upkeep(self.outage)
 
     def run(self) -> None:
         """Keep house until the sentinel says stop, then sign off."""
@@ -95,13 +98,21 @@ class Housekeeping:
                 continue
             self._every(TICK_SECONDS, self._look_after_servers)
             self._every(conf.HEARTBEAT_SECONDS, self._look_after_orphans)
-            self._every(QUEUES_SECONDS, self._repair_queues)
+            self._every(QUEUES_SECONDS, add_missing_queues)
             self._every(SWEEP_SECONDS, self._sweep_waiting)
+            self._upkeep.turn(self._room())
         self._sign_off()
 
     def _pause(self) -> float:
         now = time.monotonic()
-        return min(1.0, max(0.0, min(self._due.values(), default=now) - now))
+        wait = max(0.0, min(self._due.values(), default=now) - now)
+        return min(1.0, wait, self._upkeep.wait(self._room()))
+
+    def _room(self) -> float:
+        """Return the seconds until the next heartbeat; none before the first is confirmed."""
+        if not self.arena.confirmed.get():
+            return 0.0
+        return self._due.get(self._beat, 0.0) - time.monotonic()
 
     def _every(self, seconds: float, work: Callable[[], Any]) -> None:
         now = time.monotonic()
@@ -226,18 +237,6 @@ class Housekeeping:
 
     def _queue_names(self) -> list[str]:
         return list(Queue.objects.using(conf.DATABASE).values_list("name", flat=True))
-
-    def _repair_queues(self) -> None:
-        """Make missing Queue rows, hopping from name to name along the claim index."""
-        jobs = Job.objects.using(conf.DATABASE).order_by("queue")
-        known, name = set(self._queue_names()), ""
-        while True:
-            found = jobs.filter(queue__gt=name).values_list("queue", flat=True).first()
-            if found is None:
-                return
-            name = found
-            if name not in known:
-                Queue.objects.using(conf.DATABASE).get_or_create(name=name)
 
 
 _IDENTITY = ("host", "boot_id", "pid_namespace", "pid", "process_started")

@@ -6,7 +6,7 @@ import math
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import NamedTuple
 
 from ..outcomes import Claimed, Outcome
@@ -145,6 +145,14 @@ class Line:
         if running.pair in self.sent:
             return len(self.sent) > 1
         return any(message > self.slot.revoked for message, _ in self.slot.behind())
+
+    def holds_waiting(self, queues: Set[str]) -> bool:
+        """Whether a job of one of `queues` has been sent but does not run."""
+        if self.recalling or not self._hello:
+            return False
+        running = self.slot.running()
+        here = running.pair if running else None
+        return any(job.queue in queues and pair != here for pair, job in self.sent.items())
 
     def revoke(self) -> None:
         """Forbid the worker to begin anything else it was sent so far."""

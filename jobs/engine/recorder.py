@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from django.db import DataError, IntegrityError, connections, transaction
 from django.utils import timezone
 
-from .. import transitions
+from .. import statistics, transitions
 from ..conf import conf
-from ..models import Counter
+from ..models import Counter, Span
 from ..outcomes import Kind, Outcome
 from ..serialization import dumps
 from .arena import Pair
@@ -99,8 +99,8 @@ class Recorder:
         with transaction.atomic(using=conf.DATABASE, durable=True):
             refused = transitions.record(outcomes)
             gone = {(o.id, o.token) for o in refused}
-            kinds = [o.kind for o in outcomes if (o.id, o.token) not in gone]
-            totals = self._minutes.write(now, Tally(kinds))
+            news = statistics.count(o for o in outcomes if (o.id, o.token) not in gone)
+            totals = self._minutes.write(now, news)
         self._minutes.totals = totals
         return refused
 
@@ -152,20 +152,22 @@ class Minutes:
         return minute, totals
 
     def _stored(self, minute: datetime) -> Tally[str]:
-        rows = Counter.objects.using(conf.DATABASE).filter(minute=minute, server=self._server)
+        rows = Counter.objects.using(conf.DATABASE).filter(
+            span=Span.MINUTE, minute=minute, server=self._server
+        )
         return Tally(dict(rows.values_list("name", "value")))
 
     def _upsert(self, minute: datetime, values: dict[str, int]) -> None:
         counters = Counter.objects.using(conf.DATABASE)
         features = connections[conf.DATABASE].features
-        key = {"minute": minute, "server": self._server}
+        key: dict[str, Any] = {"span": Span.MINUTE, "minute": minute, "server": self._server}
         if features.supports_update_conflicts:
             targeted = features.supports_update_conflicts_with_target
             counters.bulk_create(
                 [Counter(**key, name=name, value=value) for name, value in values.items()],
                 update_conflicts=True,
                 update_fields=["value"],
-                unique_fields=["minute", "server", "name"] if targeted else None,
+                unique_fields=["span", "minute", "server", "name"] if targeted else None,
             )
             return
         for name, value in values.items():

@@ -32,11 +32,15 @@ FINISH_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: the server's name, its queues in order (None: all), how many workers."""
+    """What to run: the server's name, its queues in order (None: all), how many workers.
+
+    `drain`: end when nothing is left to do.
+    """
 
     server: str
     queues: list[str] | None
     workers: int
+    drain: bool = False
 
 
 class Child:
@@ -126,7 +130,10 @@ class Sentinel:
             self._main_gone = True  # killed: end in good order all the same
             if self.stops:
                 return
-        self.stops += max(1, len(data))
+        self._ask_to_stop(max(1, len(data)))
+
+    def _ask_to_stop(self, times: int) -> None:
+        self.stops += times
         if self.stops == 1:
             logger.info("%s stops; running jobs have %g s", self.plan.server, conf.SHUTDOWN_SECONDS)
         self._deadline = min(
@@ -157,7 +164,12 @@ class Sentinel:
         if self.dispatcher is None and now >= self._not_before["dispatcher"]:
             self.arena.dispatcher_pulse.touch()
             self.dispatcher = self._spawn(
-                "dispatcher", dispatcher.run, self.plan.server, self.plan.queues, self.arena
+                "dispatcher",
+                dispatcher.run,
+                self.plan.server,
+                self.plan.queues,
+                self.arena,
+                drain=self.plan.drain,
             )
             for index in self.workers:
                 self._connect(index)
@@ -235,6 +247,9 @@ class Sentinel:
             for message in child.inbox:
                 if message[0] == "given up":
                     return GIVEN_UP
+                if message[0] == "drained" and not self.stops:
+                    logger.info("%s has worked off what was due", self.plan.server)
+                    self._ask_to_stop(1)
                 if message[0] == "buried":
                     self.unburied.pop(message[1], None)
                 if message[0] == "cancel" and (worker := self.workers.get(message[1])):

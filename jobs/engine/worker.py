@@ -16,7 +16,7 @@ from typing import Any
 from django.utils import timezone
 
 from ..limits import CANCEL_SIGNAL
-from ..outcomes import Claimed, Outcome
+from ..outcomes import Claimed, Kind, Outcome
 from ..runner import broken, execute
 from . import database, djangoq, wire
 from .arena import Slot
@@ -57,7 +57,7 @@ class Station:
         self.taken = 0  # how many jobs were taken up
         self._last_message = 0
         self._job: Claimed | None = None
-        self._began = 0.0
+        self._began = self._waited = 0.0
 
     def get(self) -> Any:
         """Return the next task, waiting for it, or STOP."""
@@ -72,6 +72,7 @@ class Station:
                     continue
                 self.taken += 1
                 self._job, self._began = job, time.perf_counter()
+                self._waited = max(0.0, time.time() - job.due)
                 return {
                     "id": str(job.id),
                     "name": f"#{job.id}",
@@ -106,7 +107,12 @@ class Station:
         seconds = time.perf_counter() - self._began
         self._sent += 1
         # Marshal takes exact types only.
-        plain = outcome._replace(seconds=seconds, kind=str(outcome.kind), data=str(outcome.data))
+        plain = outcome._replace(
+            seconds=seconds,
+            kind=str(outcome.kind),
+            data=str(outcome.data),
+            waited=None if outcome.kind == Kind.MISSING else self._waited,
+        )
         data = wire.frame(("outcome", self._sent, tuple(plain)))
         self._unacknowledged.append((self._sent, data))
         self._send(data)

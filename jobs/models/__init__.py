@@ -1,10 +1,10 @@
 """What exists: jobs and their history, queues, servers, recurring jobs, counters."""
 
-from .counter import Counter
+from .counter import Counter, Span
 from .history import HistoryEntry
 from .job import Job
 from .queue import Queue
 from .recurring import RecurringJob
 from .server import Server
 
-__all__ = ["Counter", "HistoryEntry", "Job", "Queue", "RecurringJob", "Server"]
+__all__ = ["Counter", "HistoryEntry", "Job", "Queue", "RecurringJob", "Server", "Span"]

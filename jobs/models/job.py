@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from django.db import models
+from django.db import connections, models
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -30,9 +30,27 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Return scheduled jobs whose time has come, by `as_of` or the database's clock."""
         return self.filter(state=State.SCHEDULED, run_at__lte=Now() if as_of is None else as_of)
 
+    def expired(self, as_of: datetime | None = None) -> JobQuerySet:
+        """Return finished jobs that need not be kept, by `as_of` or the database's clock."""
+        return self.filter(expires_at__lte=Now() if as_of is None else as_of)
+
     def held_by(self, server: str) -> JobQuerySet:
-        """Return the jobs that `server` has claimed and not let go of."""
-        return self.filter(server=server)
+        """Return the jobs that `server` has claimed and not let go of, the oldest first."""
+        # In this order, or SQLite with statistics reads the whole table instead of the index.
+        return self.filter(server=server).order_by("server", "id")
+
+    def locked(self, *, skip_locked: bool = False) -> JobQuerySet:
+        """Lock the rows until the transaction ends, where the database has locks for rows.
+
+        `skip_locked`: leave out those that somebody else holds, where that can be.
+        """
+        features = connections[self.db].features
+        if not features.has_select_for_update:
+            return self
+        return self.select_for_update(
+            skip_locked=skip_locked and features.has_select_for_update_skip_locked,
+            no_key=features.has_select_for_no_key_update,
+        )
 
 
 class Job(models.Model):
@@ -112,7 +130,7 @@ class Job(models.Model):
             models.Index(fields=["state", "run_at", "id"], name="%(app_label)s_job_due_idx"),
             models.Index(fields=["recurring_job", "id"], name="%(app_label)s_job_recurring_idx"),
             models.Index(fields=["error_key", "id"], name="%(app_label)s_job_error_idx"),
-            models.Index(fields=["expires_at"], name="%(app_label)s_job_expiry_idx"),
+            models.Index(fields=["expires_at", "id"], name="%(app_label)s_job_expiry_idx"),
             models.Index(fields=["server"], name="%(app_label)s_job_server_idx"),
         ]
         constraints = [

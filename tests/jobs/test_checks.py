@@ -40,7 +40,7 @@ def test_a_key_like_no_other_gets_the_list(settings):
 
     [message] = errors()
 
-    assert message.hint.startswith("Known: AROUND, DATABASE, DEFAULT_QUEUE")
+    assert message.hint.startswith("Known: AROUND, COUNTERS_EXPIRE_SECONDS, DATABASE")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,7 @@ def test_a_key_like_no_other_gets_the_list(settings):
         ("SUCCEEDED_EXPIRES_SECONDS", float("nan")),
         ("FAILED_EXPIRES_SECONDS", 1e300),
         ("MISSING_FUNCTION_RETRY_SECONDS", float("inf")),
+        ("COUNTERS_EXPIRE_SECONDS", 86_400),
     ],
 )
 def test_a_wrong_value_of_jobs_is_named(settings, key, value):

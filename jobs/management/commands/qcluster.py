@@ -39,6 +39,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "-n", "--name", help=_("first part of the server's name (default: the host's name)")
         )
+        parser.add_argument(
+            "--drain",
+            action="store_true",
+            help=_(
+                "work off what is enqueued or due, then exit; jobs of the future and of paused "
+                "queues stay"
+            ),
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if sys.platform == "win32":
@@ -46,7 +54,10 @@ class Command(BaseCommand):
         from ...engine.cluster import Cluster
 
         cluster = Cluster(
-            queues=options["queues"], workers=options["workers"], label=options["name"]
+            queues=options["queues"],
+            workers=options["workers"],
+            label=options["name"],
+            drain=options["drain"],
         )
         cluster.start()
         if cluster.status:

@@ -1,0 +1,222 @@
+"""Pausing and resuming queues."""
+
+from datetime import timedelta
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+import jobs
+from jobs.engine.queues import Queues
+from jobs.models import Job, Queue
+from jobs.states import State
+from jobs.testing import drain
+from tests import functions
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def mail():
+    return Queue.objects.create(name="mail")
+
+
+def test_a_pause_says_who_and_why(mail):
+    assert jobs.pause_queue("mail", by="ann", reason="mail server moves")
+
+    mail.refresh_from_db()
+    assert mail.paused_at is not None
+    assert (mail.paused_by, mail.paused_reason) == ("ann", "mail server moves")
+
+
+def test_a_second_pause_does_not_take_the_first_one_s_name(mail):
+    jobs.pause_queue("mail", by="ann")
+
+    assert not jobs.pause_queue("mail", by="bob")
+    mail.refresh_from_db()
+    assert mail.paused_by == "ann"
+
+
+def test_a_resumed_queue_is_as_before_the_pause(mail):
+    jobs.pause_queue("mail", by="ann", reason="why")
+
+    assert jobs.resume_queue("mail")
+    mail.refresh_from_db()
+    assert (mail.paused_at, mail.paused_by, mail.paused_reason) == (None, "", "")
+    assert not jobs.resume_queue("mail")
+
+
+def test_the_async_twins_do_the_same(mail):
+    assert async_to_sync(jobs.apause_queue)("mail", by="ann", reason="why")
+    mail.refresh_from_db()
+    assert (mail.paused_by, mail.paused_reason) == ("ann", "why")
+
+    assert async_to_sync(jobs.aresume_queue)("mail")
+    mail.refresh_from_db()
+    assert mail.paused_at is None
+
+
+@pytest.mark.parametrize("verb", [jobs.pause_queue, jobs.resume_queue])
+def test_an_unknown_queue_is_refused_with_those_like_it(mail, verb):
+    with pytest.raises(jobs.UnknownQueue, match=r"no queue 'male'; did you mean 'mail'\?"):
+        verb("male")
+    assert not Queue.objects.filter(name="male").exists()
+
+
+def test_a_queue_like_no_other_gets_the_list(mail):
+    with pytest.raises(jobs.UnknownQueue, match="known: default, mail"):
+        jobs.pause_queue("zzz")
+
+
+def test_a_queue_of_the_settings_can_be_paused_before_its_first_job(settings):
+    settings.JOBS = {"QUEUES": ["nightly"]}
+
+    assert jobs.pause_queue("nightly")
+
+
+def test_a_queue_whose_row_was_lost_can_be_paused():
+    jobs.using(functions.nothing, queue="lost").enqueue()
+    Queue.objects.filter(name="lost").delete()
+
+    assert jobs.pause_queue("lost")
+
+
+@pytest.mark.parametrize(("field", "limit"), [("by", 150), ("reason", 255)])
+def test_a_text_that_is_too_long_is_refused(mail, field, limit):
+    with pytest.raises(jobs.InvalidOption, match=f"{field} has {limit + 1} characters"):
+        jobs.pause_queue("mail", **{field: "x" * (limit + 1)})
+
+
+def test_a_pause_is_part_of_the_caller_s_transaction(mail):
+    with transaction.atomic():
+        jobs.pause_queue("mail")
+        transaction.set_rollback(True)
+
+    mail.refresh_from_db()
+    assert mail.paused_at is None
+
+
+def test_enqueueing_to_a_paused_queue_works_and_drain_leaves_it_alone(mail):
+    jobs.pause_queue("mail")
+    functions.declared.enqueue(1)
+    jobs.enqueue(functions.nothing)
+
+    assert len(drain()) == 1
+    assert len(drain(queues=["mail"])) == 0
+    jobs.resume_queue("mail")
+    assert len(drain()) == 1
+    assert set(Job.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
+
+
+def test_a_delayed_job_of_a_paused_queue_becomes_due_and_waits(mail):
+    jobs.pause_queue("mail")
+    job = functions.declared.using(run_after=timedelta(hours=1)).enqueue()
+
+    drain(as_of=job.run_at)
+
+    job.refresh_from_db()
+    assert job.state == State.ENQUEUED
+
+
+# What a dispatcher knows
+
+
+def test_a_server_without_queues_of_its_own_takes_all_in_turn_but_the_paused():
+    Queue.objects.bulk_create(Queue(name=name) for name in "abc")
+    jobs.pause_queue("b")
+    queues = Queues(None)
+
+    assert queues.read()
+    assert sorted([queues.in_turn(), queues.in_turn(), queues.in_turn()])[0] == ["a", "c"]
+    assert set(map(tuple, [queues.in_turn() for _ in range(3)])) == {("a", "c"), ("c", "a")}
+
+
+def test_a_server_with_queues_of_its_own_keeps_their_order_and_sees_pauses():
+    Queue.objects.bulk_create(Queue(name=name) for name in "abc")
+    queues = Queues(["c", "b", "a"])
+    queues.read()
+    assert queues.in_turn() == ["c", "b", "a"]
+
+    jobs.pause_queue("b")
+
+    assert queues.read()
+    assert queues.in_turn() == ["c", "a"]
+    assert not queues.read(), "nothing new"
+
+
+def test_the_list_is_read_in_one_statement_however_many_queues():
+    Queue.objects.bulk_create(Queue(name=f"q{i}") for i in range(50))
+
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        Queues(None).read()
+
+    assert len(queries) == 1
+
+
+def test_a_hint_at_an_unknown_queue_makes_the_list_old_sooner(mail):
+    queues = Queues(None)
+    queues.read()
+    queues.hint(frozenset({"mail"}))
+    assert queues.hinted_at == float("inf")
+    before = queues.due_at
+
+    queues.hint(frozenset({"new"}))
+
+    assert queues.due_at == queues.hinted_at < before
+
+
+# The admin
+
+
+def client_of(client, *permissions):
+    user = get_user_model().objects.create_user("ann@example.com", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client.force_login(user)
+    return client
+
+
+def act(client, action, reason=""):
+    data = {"action": action, "_selected_action": ["mail"], "reason": reason}
+    return client.post(reverse("admin:jobs_queue_changelist"), data, follow=True)
+
+
+def test_a_queue_is_paused_and_resumed_in_the_admin(client, mail):
+    client_of(client, "view_queue", "change_queue")
+
+    page = act(client, "pause", "moving").content.decode()
+
+    mail.refresh_from_db()
+    assert (mail.paused_by, mail.paused_reason) == ("ann@example.com", "moving")
+    assert "1 queue was paused." in page
+    assert LogEntry.objects.get().change_message == "Paused: moving"
+    assert "0 queues were paused (1 was paused already)." in act(client, "pause").content.decode()
+
+    assert "1 queue was resumed." in act(client, "resume").content.decode()
+    mail.refresh_from_db()
+    assert mail.paused_at is None
+
+
+def test_who_may_only_look_can_not_pause(client, mail):
+    client_of(client, "view_queue")
+
+    page = client.get(reverse("admin:jobs_queue_changelist")).content.decode()
+    act(client, "pause")
+
+    assert "Pause the selected" not in page
+    mail.refresh_from_db()
+    assert mail.paused_at is None
+
+
+def test_a_queue_can_not_be_edited_in_the_admin(client, mail):
+    client_of(client, "view_queue", "change_queue")
+    url = reverse("admin:jobs_queue_change", args=["mail"])
+
+    assert client.get(url).status_code == 200
+    assert client.post(url, {"paused_by": "eve"}).status_code == 403
