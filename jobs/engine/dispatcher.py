@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from django.db.models.functions import Now
-
 from .. import continuations, transitions
 from ..conf import conf
 from ..models import Job, Server
@@ -29,34 +27,24 @@ from ..states import State
 from ..wakeup import announce
 from . import database, wakeups, wire
 from .arena import Arena, Pair
+from .crew import Crew
 from .database import Outage
-from .line import RECALL_PAUSE_SECONDS, Line, message_size
+from .due import DueJobs
+from .line import RECALL_PAUSE_SECONDS, Line
 from .queues import Queues
+from .reconciling import Reconciler
 from .recorder import Pending, Recorder
 
 logger = logging.getLogger(__name__)
 
-#: One claim takes at most so many jobs.
-CLAIM_JOBS = 250
-#: Jobs are claimed ahead of idle workers only while a job takes less than this on average,
-AHEAD_BELOW_SECONDS = 0.02
-#: and then about so much work per worker,
-AHEAD_SECONDS = 0.2
-#: but never more jobs than these in all.
-AHEAD_JOBS = 600
 #: Claimed jobs that none of our workers can take go back after so many seconds.
 STUCK_SECONDS = 1.0
-#: A row of ours that nobody here knows goes back after so many seconds.
-UNKNOWN_SECONDS = 2.0
-#: The next due time is asked for again after so many seconds, whatever else happens.
-DUE_SECONDS = 1.0
 #: How often slots are compared with what was sent.
 LOOK_SECONDS = 0.05
 #: How often to look whether a job that runs has been deleted; runs shorter than that just end.
 CANCEL_SECONDS = 0.4
 #: How often to look whether this server is registered, at its start.
 REGISTERING_SECONDS = 0.05
-NEVER = float("inf")
 
 
 class Dispatcher:
@@ -76,7 +64,9 @@ class Dispatcher:
         self.queues = Queues(queues)
         self.outage = Outage("dispatcher")
         self.recorder = Recorder(server, self.outage)
-        self.lines: dict[int, Line] = {}
+        self.crew = Crew()
+        self.due = DueJobs(self.outage)
+        self.reconciler = Reconciler(server, self.outage)
         self.buffer: deque[Claimed] = deque()  # claimed, not sent
         self.chores: deque[tuple[Callable[[], Any], set[Pair]]] = deque()
         self.stopping = self.finishing = self.given_up = False
@@ -91,15 +81,10 @@ class Dispatcher:
         self._more = True  # there may be jobs to claim
         self._woken = False  # somebody said so
         self._skipped = 0  # recovered jobs that the last claim left for an idle worker
-        self._due_at = 0.0  # monotonic time of the next due job, as far as is known
-        self._ask_due_at = self._asked_due_at = 0.0
         self._trusted_at = 0.0
-        self._mean_seconds: float | None = None
         self._stuck_since: float | None = None
         self._look_at = self._cancel_at = 0.0
         self._drain_at = 0.0
-        self._reconcile_at = 0.0
-        self._unknown: dict[Pair, float] = {}
 
     # The loop.
 
@@ -131,7 +116,7 @@ class Dispatcher:
 
     def _wait(self) -> None:
         self._register_wakeup()
-        for line in self.lines.values():
+        for line in self.crew:
             if line.closed:
                 continue
             events = selectors.EVENT_READ | (0 if line.outbox.flush() else selectors.EVENT_WRITE)
@@ -165,16 +150,16 @@ class Dispatcher:
             waits.append(flush)
         if self.chores:
             waits.append(pause)
-        if any(line.recalling for line in self.lines.values()):
+        if any(line.recalling for line in self.crew):
             waits.append(RECALL_PAUSE_SECONDS)
-        elif self._may_have_to_recall():
+        elif self.buffer or self.crew.may_have_to_recall:
             waits.append(LOOK_SECONDS)
-        elif any(line.outstanding for line in self.lines.values()):
+        elif self.crew.outstanding:
             waits.append(CANCEL_SECONDS)
         if not self.stopping:
             if not self.arena.confirmed.get():
                 return REGISTERING_SECONDS
-            waits.append(max(pause, min(self._due_at, self._ask_due_at, self._reconcile_at) - now))
+            waits.append(max(pause, min(self.due.look_at, self.reconciler.look_at) - now))
             if self._more and self._wanted() > 0:
                 waits.append(pause)
             read_at = self.queues.due_at if self._holds_waiting() else self.queues.hinted_at
@@ -194,7 +179,7 @@ class Dispatcher:
             self._listening = fileno
 
     def _all_idle(self) -> bool:
-        return not self.buffer and not any(line.outstanding for line in self.lines.values())
+        return not self.buffer and not self.crew.outstanding
 
     # What the sentinel says.
 
@@ -226,7 +211,7 @@ class Dispatcher:
     def _welcome(self, index: int, pid: int, fd: int) -> None:
         line = Line(index, pid, socket.socket(fileno=fd), self.arena.slots[index])
         line.sock.setblocking(False)
-        self.lines[index] = line
+        self.crew.lines[index] = line
         self._selector.register(line.sock, selectors.EVENT_READ)
         if self.stopping:
             line.revoke()
@@ -235,7 +220,7 @@ class Dispatcher:
     def _bury(self, index: int, cause: str, counted: bool) -> None:
         """Put right what a dead worker leaves: its outcomes, the job it ran, those behind it."""
         slot = self.arena.slots[index]
-        line = self.lines.pop(index, None)
+        line = self.crew.lines.pop(index, None)
         sent: dict[Pair, Claimed] = {}
         if line is not None:
             self._take_in(line)
@@ -275,7 +260,7 @@ class Dispatcher:
             [(job.id, job.token) for job in self.buffer], "its server was stopped", started=False
         )
         self.buffer.clear()
-        for line in self.lines.values():
+        for line in self.crew:
             line.revoke()
             line.stop()
 
@@ -325,14 +310,12 @@ class Dispatcher:
         was_open = not line.closed
         for number, outcome in line.read():
             self.recorder.add(line, number, outcome)
-            seconds = outcome.seconds
-            mean = self._mean_seconds
-            self._mean_seconds = seconds if mean is None else mean + (seconds - mean) * 0.1
+            self.crew.took(outcome.seconds)
         if was_open and line.closed:  # the sentinel will say how it died
             self._selector.unregister(line.sock)
 
     def _read_outcomes(self) -> None:
-        for line in self.lines.values():
+        for line in self.crew:
             if not line.closed:
                 self._take_in(line)
 
@@ -345,8 +328,7 @@ class Dispatcher:
             for pending in batch:
                 pending.line.committed(pending.number, pending.pair)
                 if pending.outcome.kind in (Kind.RETRY, Kind.MISSING):
-                    due = time.monotonic() + (pending.outcome.delay or 0)
-                    self._due_at = min(self._due_at, due)
+                    self.due.expect(pending.outcome.delay or 0)
 
     def _continue_after(self, batch: list[Pending]) -> None:
         """Release what waited for these jobs. If that fails, housekeeping will find it."""
@@ -357,16 +339,10 @@ class Dispatcher:
         self._more = self._more or bool(queues)
 
     def _acknowledge(self) -> None:
-        for line in self.lines.values():
+        for line in self.crew:
             line.acknowledge()
 
     # Recalling what waits behind a long job.
-
-    def _may_have_to_recall(self) -> bool:
-        return bool(self.buffer) or any(
-            line.recalling or line.outstanding > 1 or not line.window
-            for line in self.lines.values()
-        )
 
     def _recall(self) -> None:
         if not self.stopping and (
@@ -377,7 +353,7 @@ class Dispatcher:
         looking = now >= self._look_at
         if looking:
             self._look_at = now + LOOK_SECONDS
-        for line in self.lines.values():
+        for line in self.crew:
             if line.may_take_back(now):
                 recalled = line.take_back(partial(self._take_in, line))
                 if self.stopping:
@@ -394,7 +370,7 @@ class Dispatcher:
 
     def _stop_hoarding(self, now: float) -> None:
         """Give back what was claimed when none of our workers has been able to take it."""
-        if not self.buffer or self.stopping or any(map(self._can_take, self.lines.values())):
+        if not self.buffer or self.stopping or self.crew.can_take(self.buffer[0]):
             self._stuck_since = None
         elif self._stuck_since is None:
             self._stuck_since = now
@@ -412,7 +388,7 @@ class Dispatcher:
         self._cancel_at = now + CANCEL_SECONDS
         running = {
             found.pair: line
-            for line in self.lines.values()
+            for line in self.crew
             if (found := line.slot.running()) and now - found.started >= CANCEL_SECONDS
         }
         if not running:
@@ -428,28 +404,14 @@ class Dispatcher:
     # Rows that are ours by name but in nobody's hands.
 
     def _reconcile(self) -> None:
-        now = time.monotonic()
-        if now < self._reconcile_at or self.stopping or self.chores or self.outage.wait:
-            return
-        self._reconcile_at = now + conf.RECONCILE_SECONDS
-        held = Job.objects.using(conf.DATABASE).held_by(self.server)
-        done, pairs = self.outage.attempt(lambda: list(held.values_list("id", "claim_token")))
-        if not done or pairs is None:
-            return
-        known = self._known()
-        self._unknown = {p: self._unknown.get(p, now) for p in pairs if p not in known}
-        if self._unknown:
-            lost = [p for p, since in self._unknown.items() if now - since >= UNKNOWN_SECONDS]
-            if lost:
-                ids = ", ".join(f"#{pk}" for pk, _ in lost[:20])
-                logger.warning("%d jobs of this server were in nobody's hands: %s", len(lost), ids)
-                self._give_back(lost, "lost between claim and worker", started=False)
-            self._reconcile_at = now + UNKNOWN_SECONDS + 0.01
+        if not (self.stopping or self.chores or self.outage.wait):
+            lost = self.reconciler.lost(self._known)
+            self._give_back(lost, "lost between claim and worker", started=False)
 
     def _known(self) -> set[Pair]:
         known = {(job.id, job.token) for job in self.buffer}
         known |= {pending.pair for pending in self.recorder.pending}
-        for line in self.lines.values():
+        for line in self.crew:
             known |= line.holds()
         return known
 
@@ -467,37 +429,15 @@ class Dispatcher:
             # The first job of a new queue should not wait for the list of queues to grow stale.
             self.queues.hint(hint.queues)
         if hint.due:
-            self._ask_due_at = min(self._ask_due_at, self._asked_due_at + LOOK_SECONDS)
+            self.due.hint()
         return True
 
     def _promote(self) -> None:
-        """Enqueue the jobs whose time has come, and learn when the next one's will."""
-        now = time.monotonic()
-        if self.stopping or self.drained or not self._trusted():
+        if time.monotonic() < self.due.look_at or self.stopping or self.drained:
             return
-        if now >= self._due_at:
-            done, queues = self.outage.attempt(lambda: transitions.promote_due(CLAIM_JOBS))
-            if not done:
-                return
-            if queues:
-                self._more = self._woken = True
-                self._announce(set(queues))
-            # A full batch: there may be more.
-            self._due_at = now if len(queues or ()) == CLAIM_JOBS else NEVER
-            self._ask_due_at = 0.0
-        if now >= self._ask_due_at and self._due_at > now:
-            self._asked_due_at = now
-            done, wait = self.outage.attempt(self._seconds_to_next_due)
-            if done:
-                self._ask_due_at = now + DUE_SECONDS
-                self._due_at = NEVER if wait is None else now + max(0.0, wait)
-
-    def _seconds_to_next_due(self) -> float | None:
-        scheduled = Job.objects.using(conf.DATABASE).filter(state=State.SCHEDULED)
-        first = (
-            scheduled.annotate(now=Now()).order_by("run_at", "id").values_list("run_at", "now")
-        ).first()
-        return (first[0] - first[1]).total_seconds() if first else None
+        if self._trusted() and (queues := self.due.enqueue()):
+            self._more = self._woken = True
+            self._announce(queues)
 
     def _trusted(self) -> bool:
         """Whether this server may start something: nobody has given it up."""
@@ -517,17 +457,9 @@ class Dispatcher:
 
     def _wanted(self) -> int:
         """How many more jobs may be claimed now."""
-        if self.stopping or self.drained or not self.lines:
+        if self.stopping or self.drained:
             return 0
-        idle = sum(line.idle for line in self.lines.values())
-        mean = self._mean()
-        if mean >= AHEAD_BELOW_SECONDS or self._skipped:
-            return idle - len(self.buffer)
-        allowed = min(AHEAD_JOBS, int(len(self.lines) * AHEAD_SECONDS / max(mean, 1e-6)))
-        ahead = len(self.buffer) + sum(line.outstanding for line in self.lines.values())
-        if ahead > allowed // 2 and len(self.buffer) >= idle:
-            return 0
-        return max(idle - len(self.buffer), min(CLAIM_JOBS, allowed - ahead))
+        return self.crew.wanted(len(self.buffer), wary=self._skipped > 0)
 
     def _claim(self) -> None:
         wanted = self._wanted()
@@ -546,7 +478,7 @@ class Dispatcher:
 
     def _claim_from_queues(self, full: int) -> None:
         """Claim from one queue after the other until the buffer holds `full` jobs."""
-        idle = sum(line.idle for line in self.lines.values())
+        idle = self.crew.idle
         self._skipped = 0
         for queue in self.queues.in_turn():
             left = full - len(self.buffer)
@@ -581,7 +513,7 @@ class Dispatcher:
 
     def _holds_waiting(self) -> bool:
         """Whether jobs are in hand that have not started."""
-        return bool(self.buffer) or any(line.outstanding > 1 for line in self.lines.values())
+        return bool(self.buffer) or self.crew.holds_waiting
 
     def _leave_paused(self) -> None:
         """Give back the jobs of paused queues, without waking anybody for them."""
@@ -600,7 +532,7 @@ class Dispatcher:
             self.drain
             and not (self.drained or self.stopping or self.given_up)
             and not (self.buffer or self.chores or self.recorder.pending)
-            and all(line.idle for line in self.lines.values())
+            and all(line.idle for line in self.crew)
         )
 
     def _end_when_drained(self) -> None:
@@ -627,44 +559,8 @@ class Dispatcher:
     # Handing out.
 
     def _dispatch(self) -> None:
-        if not self.buffer or self.stopping or self.outage.since or not self._trusted():
-            return
-        lines = sorted(self.lines.values(), key=lambda line: line.outstanding)
-        for line in lines:
-            if not self.buffer:
-                return
-            if not self._can_take(line):
-                continue
-            if self.buffer[0].recovered:
-                line.send([self.buffer.popleft()])
-                continue
-            size = message_size(self._mean(), len(self.buffer), len(lines))
-            jobs: list[Claimed] = []
-            while self.buffer and len(jobs) < size and not self.buffer[0].recovered:
-                jobs.append(self.buffer.popleft())
-            line.send(jobs)
-
-    def _can_take(self, line: Line) -> bool:
-        """Whether this worker may be sent what stands first in the buffer."""
-        if self.buffer[0].recovered:
-            return line.idle
-        return line.window and (not line.outstanding or self._mean() < AHEAD_BELOW_SECONDS)
-
-    def _mean(self) -> float:
-        """Return how long a job takes, by those that ended and those that don't end."""
-        if self._mean_seconds is None:
-            return AHEAD_BELOW_SECONDS
-        return max(self._mean_seconds, self._shortest_run())
-
-    def _shortest_run(self) -> float:
-        """Return for how long all workers have been running their jobs; 0 if one runs none."""
-        now, shortest = time.monotonic(), NEVER
-        for line in self.lines.values():
-            running = line.slot.running()
-            if running is None:
-                return 0.0
-            shortest = min(shortest, now - running.started)
-        return shortest if self.lines else 0.0
+        if self.buffer and not (self.stopping or self.outage.since) and self._trusted():
+            self.crew.hand_out(self.buffer)
 
 
 def run(

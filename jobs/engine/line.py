@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import socket
 import time
 from collections import deque
@@ -11,16 +10,12 @@ from typing import NamedTuple
 
 from ..outcomes import Claimed, Outcome
 from . import wire
-from .arena import MESSAGE_JOBS, Pair, Slot
+from .arena import Pair, Slot
 
 #: A job that runs so long while others wait behind it is no short job: these are recalled.
 RECALL_AFTER_SECONDS = 0.1
 #: A worker that has not seen its slot's revocation by then is about to see it: no further job.
 RECALL_PAUSE_SECONDS = 0.005
-#: While a job is expected to take less than this, several travel in one message.
-SHORT_SECONDS = 0.005
-#: A message carries about so much work.
-MESSAGE_SECONDS = 0.02
 
 
 class Recalled(NamedTuple):
@@ -205,11 +200,3 @@ class Line:
 
     def close(self) -> None:
         self.sock.close()
-
-
-def message_size(mean_seconds: float, waiting: int, lines: int) -> int:
-    """Return how many jobs go into one message: about 20 ms of work, shared fairly."""
-    if mean_seconds >= SHORT_SECONDS:
-        return 1
-    fair = math.ceil(waiting / max(1, lines))
-    return max(1, min(MESSAGE_JOBS, fair, int(MESSAGE_SECONDS / max(mean_seconds, 1e-6))))

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from jobs.engine.arena import Arena
-from jobs.engine.dispatcher import AHEAD_BELOW_SECONDS, Dispatcher
+from jobs.engine.crew import AHEAD_BELOW_SECONDS
+from jobs.engine.dispatcher import Dispatcher
 from jobs.engine.line import Line
 
 from .test_line import Worker, claimed, pair
@@ -22,14 +23,14 @@ def world():
     arena = Arena(1)
     dispatcher = Dispatcher("s", None, arena, ours)
     end, other = socket.socketpair()
-    dispatcher.lines[0] = Line(0, 1, end, arena.slots[0])
+    dispatcher.crew.lines[0] = Line(0, 1, end, arena.slots[0])
     with ours, sentinel, end, other:
         yield dispatcher, Worker(other, arena.slots[0])
 
 
 def test_a_job_that_ends_while_the_rest_is_taken_back_is_not_sent_again(world):
     dispatcher, worker = world
-    line, slot = dispatcher.lines[0], worker.slot
+    line, slot = dispatcher.crew.lines[0], worker.slot
     worker.hello()
     line.read()
     line.send([claimed(1), claimed(2)])
@@ -53,7 +54,7 @@ def test_what_an_earlier_dispatcher_took_back_is_not_taken_for_held(world):
     slot.begin(pair(1), 1, 0)
     slot.revoke(1)
     worker.hello(message=1, foreign=0, acknowledged=0, replayed_through=0)
-    dispatcher.lines[0].read()
+    dispatcher.crew.lines[0].read()
     assert dispatcher._known() == {pair(1)}
     slot.end()
     assert dispatcher._known() == set()
@@ -69,7 +70,7 @@ def test_jobs_an_earlier_dispatcher_sent_are_held_between_two_runs(world):
     dispatcher, worker = world
     worker.slot.hold(1, [pair(1), pair(2)])
     worker.hello(message=1, foreign=1)
-    dispatcher.lines[0].read()
+    dispatcher.crew.lines[0].read()
     assert pair(2) in dispatcher._known()
 
 
@@ -80,24 +81,24 @@ def test_the_end_of_a_line_seen_while_taking_back_leaves_nothing_registered():
     number = end.detach()
     dispatcher._welcome(0, 1, number)
     other.close()
-    dispatcher._take_in(dispatcher.lines[0])  # as _recall does
+    dispatcher._take_in(dispatcher.crew.lines[0])  # as _recall does
     dispatcher._bury(0, "died", True)
     again, another = socket.socketpair()
     if (got := again.detach()) != number:
         os.dup2(got, number)
         os.close(got)
     dispatcher._welcome(0, 2, number)
-    dispatcher.lines[0].close()
+    dispatcher.crew.lines[0].close()
     for sock in (ours, sentinel, another):
         sock.close()
 
 
 def test_nothing_is_claimed_ahead_while_every_worker_runs_a_long_job(world, monkeypatch):
     dispatcher, worker = world
-    line = dispatcher.lines[0]
+    line = dispatcher.crew.lines[0]
     worker.hello()
     line.read()
-    dispatcher._mean_seconds = 0.001
+    dispatcher.crew.took(0.001)
     assert dispatcher._wanted() > 1
     line.send([claimed(1)])
     worker.slot.begin(pair(1), 1, 0)
@@ -108,10 +109,10 @@ def test_nothing_is_claimed_ahead_while_every_worker_runs_a_long_job(world, monk
 
 def test_claimed_jobs_that_no_worker_can_take_are_given_back(world, monkeypatch):
     dispatcher, worker = world
-    line = dispatcher.lines[0]
+    line = dispatcher.crew.lines[0]
     worker.hello()
     line.read()
-    dispatcher._mean_seconds = 10 * AHEAD_BELOW_SECONDS
+    dispatcher.crew.took(10 * AHEAD_BELOW_SECONDS)
     line.send([claimed(1)])
     worker.slot.begin(pair(1), 1, 0)
     dispatcher.buffer.append(claimed(2))

@@ -7,7 +7,8 @@ import pytest
 
 from jobs.engine import wire
 from jobs.engine.arena import MESSAGE_JOBS, Arena
-from jobs.engine.line import RECALL_PAUSE_SECONDS, Line, message_size
+from jobs.engine.crew import message_size
+from jobs.engine.line import RECALL_PAUSE_SECONDS, Line
 from jobs.outcomes import Claimed, Outcome
 
 
