@@ -17,6 +17,21 @@ class InvalidOption(JobsError, TypeError):
     """An option of a job is unknown or has a value that makes no sense."""
 
 
+class InvalidSchedule(JobsError, ValueError):
+    """A recurring job's cron expression, time zone or misfire mode makes no sense.
+
+    `field`: the field of RecurringJob that is wrong.
+    """
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class UnknownRecurringJob(JobsError, LookupError):
+    """There is no recurring job of that name."""
+
+
 class IllegalTransition(JobsError):
     """The job is in a state from which the wanted move is not allowed."""
 
