@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 from .conf import mend_q_cluster
@@ -20,5 +21,9 @@ class JobsConfig(AppConfig):
     def ready(self) -> None:
         from . import checks  # noqa: F401
         from .bridge import refuse_stock_tasks
+        from .recurring_jobs import write_when_migrated
 
         refuse_stock_tasks()
+        post_migrate.connect(
+            write_when_migrated, sender=self, dispatch_uid=f"{__name__}.write_when_migrated"
+        )

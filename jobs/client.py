@@ -17,7 +17,7 @@ from .context import captured_language, captured_time_zone
 from .continuations import Condition
 from .decorators import Enqueuer, declared_options
 from .exceptions import IllegalTransition, InvalidArguments, InvalidOption, StillStopping
-from .functions import check_call, parameter_names, path_of, resolve_for_enqueue
+from .functions import check_call, identify, parameter_names
 from .models import Job
 from .options import NOTHING_SAID, Options
 from .serialization import dump_arguments
@@ -196,7 +196,7 @@ async def acreate(
 
 def create_many(target: Target, calls: Iterable[Any], options: Options) -> int:
     """Insert a job for each of `calls`, in one transaction."""
-    func, path = _identify(target)
+    func, path = identify(target)
     stored, now, count = options.stored(), timezone.now(), 0
     options = options.over(declared_options(func))
     elements = iter(calls)
@@ -215,7 +215,7 @@ def _plan(
     target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options
 ) -> Job:
     """Return the job of one call, checked and not written."""
-    func, path = _identify(target)
+    func, path = identify(target)
     # Only what this call says is kept with the job: a changed decorator reaches queued jobs too.
     return _build(
         func,
@@ -226,13 +226,6 @@ def _plan(
         options.stored(),
         timezone.now(),
     )
-
-
-def _identify(target: Target) -> tuple[Callable[..., Any], str]:
-    """Return the function and the path under which workers find it."""
-    if isinstance(target, str):
-        return resolve_for_enqueue(target), target
-    return target, path_of(target)
 
 
 def _build(

@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.core.signals import setting_changed
 
+from .recurrence import time_zone_problem
 from .retry import Exhausted, check_delays
 
 Validator = Callable[[Any], str | None]
@@ -116,6 +117,9 @@ SETTINGS: dict[str, Setting] = {
     # A function that can't be imported: try again, and when to stop trying.
     "MISSING_FUNCTION_RETRY_SECONDS": Setting(30, _number(0.1)),
     "MISSING_FUNCTION_FAIL_SECONDS": Setting(600, _number(0)),
+    # Recurring jobs: an occurrence later than this was missed; the zone of those that name none.
+    "MISFIRE_GRACE_SECONDS": Setting(60, _number(1)),
+    "TIME_ZONE": Setting(None, _optional(time_zone_problem)),
     # How long a finished job is kept.
     "SUCCEEDED_EXPIRES_SECONDS": Setting(86_400, _number(0)),
     "DELETED_EXPIRES_SECONDS": Setting(86_400, _number(0)),
@@ -196,7 +200,7 @@ Q_CLUSTER_VALUES: dict[str, Validator] = {
     "timeout": _optional(_whole(1)),
     "retry": _whole(1),
     "error_reporter": lambda v: None if isinstance(v, Mapping) else "must be a dict",
-    "time_zone": _text,
+    "time_zone": time_zone_problem,
     "log_level": lambda v: (
         None
         if v in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -211,6 +215,7 @@ _FROM_Q_CLUSTER = {
     "RECYCLE_JOBS": "recycle",
     "MAX_RSS_KB": "max_rss",
     "TIMEOUT_SECONDS": "timeout",
+    "TIME_ZONE": "time_zone",
 }
 
 
@@ -322,6 +327,8 @@ class Conf:
     TIMEOUT_SECONDS: float | None
     GRACE_SECONDS: float
     AROUND: list[str]
+    MISFIRE_GRACE_SECONDS: float
+    TIME_ZONE: str
     SUCCEEDED_EXPIRES_SECONDS: float
     DELETED_EXPIRES_SECONDS: float
     FAILED_EXPIRES_SECONDS: float
@@ -352,6 +359,8 @@ class Conf:
             return q_cluster[key]
         if name == "WORKERS":
             return os.cpu_count() or 4
+        if name == "TIME_ZONE":
+            return settings.TIME_ZONE or "UTC"
         return SETTINGS[name].default
 
     def forget(self) -> None:
@@ -363,7 +372,7 @@ conf = Conf()
 
 
 def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
-    if setting in ("JOBS", "Q_CLUSTER"):
+    if setting in ("JOBS", "Q_CLUSTER", "TIME_ZONE"):
         conf.forget()
 
 

@@ -51,6 +51,13 @@ def resolve_for_enqueue(path: str) -> AnyCallable:
         ) from error
 
 
+def identify(target: AnyCallable | str) -> tuple[AnyCallable, str]:
+    """Return a function, given itself or its path, and the path under which workers find it."""
+    if isinstance(target, str):
+        return resolve_for_enqueue(target), target
+    return target, path_of(target)
+
+
 def path_of(func: AnyCallable) -> str:
     """Return the dotted path under which a worker will find `func`.
 

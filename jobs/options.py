@@ -116,7 +116,8 @@ def _types(value: ErrorTypes | None) -> tuple[type[BaseException], ...]:
     return () if value is None else value if isinstance(value, tuple) else (value,)
 
 
-def _priority(value: Any) -> str | None:
+def priority_problem(value: Any) -> str | None:
+    """Return what is wrong with `value` as a priority, or None."""
     if isinstance(value, bool) or not isinstance(value, int) or not -100 <= value <= 100:
         return "must be a whole number from -100 to 100, larger first"
     return None
@@ -172,7 +173,7 @@ def _atomic(value: Any) -> str | None:
 
 _CHECKS = {
     "queue": queue_name,
-    "priority": _priority,
+    "priority": priority_problem,
     "run_after": _run_after,
     "max_retries": _retries,
     "retry_delays": _delays,

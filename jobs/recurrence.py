@@ -181,7 +181,7 @@ def cron_problem(cron: object) -> str | None:
 
 def _cron_error(cron: str) -> str | None:
     try:
-        found = next(CronSim(cron, datetime(2000, 1, 1)), None)  # noqa: DTZ001
+        found = next(CronSim(cron, datetime(2000, 1, 1)), None)
     except CronSimError as error:
         return str(error)
     # It looks ahead for 50 years.

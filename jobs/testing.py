@@ -9,6 +9,7 @@ from datetime import datetime
 from . import continuations, transitions
 from .conf import conf
 from .models import Job
+from .occurrences import create_due
 from .outcomes import Claimed, Outcome
 from .queues import paused as paused_queues
 from .runner import execute
@@ -23,14 +24,18 @@ def drain(
 ) -> list[Outcome]:
     """Run what is due, and what that enqueues, until nothing is left; return the outcomes.
 
-    `as_of`: run what is due by that moment, for delayed jobs and retries; default: the database's
-    clock. Retries and delayed jobs that the runs
-    themselves put into the future stay there, and so do jobs of paused queues. `queues`: only
-    these, in this order. Raises RuntimeError after `limit` executions.
+    `as_of`: run what is due by that moment, for delayed jobs, retries and recurring jobs; default:
+    the database's clock. Recurring jobs wake up at `as_of` as after a sleep, so `misfire` says
+    what becomes of the occurrences until then; for each at its time, drain day by day. Retries
+    and delayed jobs that the runs themselves put into the future stay there, and so do jobs of
+    paused queues. `queues`: only these, in this order. Raises RuntimeError after `limit`
+    executions.
 
     It uses the claims, the runner and the transitions of a real worker, in the caller's thread
     and database connection, and so works inside a TestCase.
     """
+    while create_due(as_of):
+        pass
     while transitions.promote_due(500, as_of):
         pass
     outcomes: list[Outcome] = []

@@ -1,4 +1,5 @@
-"""The housekeeping process: proves that this server lives, and looks after dead ones."""
+"""The housekeeping process: proves that this server lives, looks after dead ones, runs the
+scheduler of recurring jobs."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from . import database, identity, wire
 from .arena import Arena
 from .database import Outage
 from .identity import Identity
+from .scheduler import Scheduler
 from .upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class Housekeeping:
         self.sentinel = sentinel
         self.outage = Outage("housekeeping")
         self._watch = Watch()
+        self._scheduler = Scheduler(self.outage)
         self._outbox = wire.Outbox(control)
         self._due: dict[Callable[[], Any], float] = {}
         self._upkeep = Upkeep(self.outage)
@@ -96,6 +99,7 @@ class Housekeeping:
             self._every(conf.HEARTBEAT_SECONDS, self._beat)
             if not self.arena.confirmed.get():
                 continue
+            self._scheduler.work()
             self._every(TICK_SECONDS, self._look_after_servers)
             self._every(conf.HEARTBEAT_SECONDS, self._look_after_orphans)
             self._every(QUEUES_SECONDS, add_missing_queues)
@@ -106,6 +110,8 @@ class Housekeeping:
     def _pause(self) -> float:
         now = time.monotonic()
         wait = max(0.0, min(self._due.values(), default=now) - now)
+        if self.arena.confirmed.get():
+            wait = min(wait, self._scheduler.seconds())
         return min(1.0, wait, self._upkeep.wait(self._room()))
 
     def _room(self) -> float:

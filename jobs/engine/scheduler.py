@@ -1,0 +1,59 @@
+"""Wakes when a recurring job is due. What then happens is in `occurrences`.
+
+Due is decided by the database's clock and waited for by the monotonic one, so a host whose clock
+is wrong or set meanwhile schedules as well as any other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from .. import occurrences
+from ..recurring_jobs import write_remembered
+from .database import Outage
+
+#: The next due time is asked for again after so many seconds, for what was declared meanwhile.
+LOOK_SECONDS = 1.0
+#: Those with an error are tried again after so many seconds, within the grace for most.
+BROKEN_SECONDS = 30.0
+#: What is due but in another server's hands is looked at again after so many seconds, doubling.
+TAKEN_SECONDS = 0.02
+
+
+class Scheduler:
+    """When to look for due recurring jobs. `clock`: monotonic seconds."""
+
+    def __init__(self, outage: Outage, clock: Callable[[], float] = time.monotonic) -> None:
+        self._outage, self._clock = outage, clock
+        self._declared = False
+        self._look_at = self._broken_at = 0.0
+        self._taken = TAKEN_SECONDS
+
+    def seconds(self) -> float:
+        """Return after how many seconds `work` has something to do."""
+        return max(0.0, self._outage.wait, self._look_at - self._clock())
+
+    def work(self) -> None:
+        """Create the jobs that are due, at most one pass of them."""
+        if self.seconds() > 0:
+            return
+        if not self._declared:
+            self._declared, _ = self._outage.attempt(write_remembered)
+        done, wait = self._outage.attempt(self._pass)
+        if done and wait is not None:
+            self._look_at = self._clock() + wait
+
+    def _pass(self) -> float:
+        """Do one pass and return the seconds until the next."""
+        if self._clock() >= self._broken_at:
+            self._broken_at = self._clock() + BROKEN_SECONDS
+            occurrences.create_due(broken=True)
+        wait = occurrences.seconds_to_next()
+        if wait is None or wait > 0:
+            self._taken = TAKEN_SECONDS
+            return min(LOOK_SECONDS, LOOK_SECONDS if wait is None else wait)
+        if occurrences.create_due():
+            return 0.0
+        self._taken = min(LOOK_SECONDS, self._taken * 2)
+        return self._taken
