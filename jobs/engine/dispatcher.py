@@ -200,6 +200,9 @@ class Dispatcher:
                     self._welcome(index, pid, self._fds.popleft())
                 case ("dead", index, cause, counted):
                     self._bury(index, cause, counted)
+                case ("work",):
+                    self._more = self._woken = True
+                    self._queues_at = min(self._queues_at, self._queues_read_at + LOOK_SECONDS)
                 case ("stop",):
                     self._stop()
                 case ("finish",):

@@ -18,7 +18,7 @@ from ..conf import conf
 from ..models import Job, Queue, Server
 from ..queues import add_missing as add_missing_queues
 from ..states import State
-from ..wakeup import announce
+from ..wakeup import announce, can_notify
 from . import database, identity, wire
 from .arena import Arena
 from .database import Outage
@@ -86,7 +86,7 @@ class Housekeeping:
         self.sentinel = sentinel
         self.outage = Outage("housekeeping")
         self._watch = Watch()
-        self._scheduler = Scheduler(self.outage)
+        self._scheduler = Scheduler(self.outage, self._wake_dispatcher)
         self._outbox = wire.Outbox(control)
         self._due: dict[Callable[[], Any], float] = {}
         self._upkeep = Upkeep(self.outage)
@@ -198,6 +198,11 @@ class Housekeeping:
         beat = row.values_list("beat", flat=True).first()
         if beat is not None:
             transitions.give_up(self.server, beat, "its server was stopped")
+
+    def _wake_dispatcher(self) -> None:
+        """Say that there may be jobs, where the database itself does not."""
+        if not can_notify(conf.DATABASE):
+            self._outbox.put(("work",))
 
     # The others.
 

@@ -22,11 +22,21 @@ TAKEN_SECONDS = 0.02
 
 
 class Scheduler:
-    """When to look for due recurring jobs. `clock`: monotonic seconds."""
+    """When to look for due recurring jobs.
 
-    def __init__(self, outage: Outage, clock: Callable[[], float] = time.monotonic) -> None:
-        self._outage, self._clock = outage, clock
+    `wake`: called when jobs have been created, by this server or by another that was quicker.
+    `clock`: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        outage: Outage,
+        wake: Callable[[], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._outage, self._wake, self._clock = outage, wake, clock
         self._declared = False
+        self._expecting = False  # an occurrence was due, or about to be, at the last look
         self._look_at = self._broken_at = 0.0
         self._taken = TAKEN_SECONDS
 
@@ -51,8 +61,12 @@ class Scheduler:
             occurrences.create_due(broken=True)
         wait = occurrences.seconds_to_next()
         if wait is None or wait > 0:
+            if self._expecting:
+                self._wake()
+            self._expecting = wait is not None and wait <= LOOK_SECONDS
             self._taken = TAKEN_SECONDS
             return min(LOOK_SECONDS, LOOK_SECONDS if wait is None else wait)
+        self._expecting = True
         if occurrences.create_due():
             return 0.0
         self._taken = min(LOOK_SECONDS, self._taken * 2)

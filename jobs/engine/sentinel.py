@@ -255,6 +255,8 @@ class Sentinel:
                 if message[0] == "cancel" and (worker := self.workers.get(message[1])):
                     # Only we know that this process is still that worker: we reap it.
                     os.kill(worker.pid, CANCEL_SIGNAL)
+                if message[0] == "work" and self.dispatcher is not None:
+                    self.dispatcher.say("work")
         return None
 
     def _reap(self) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from django.apps import apps
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -307,7 +308,7 @@ def in_seconds(seconds):
 
 
 def test_it_sleeps_until_the_next_occurrence_but_looks_each_second():
-    scheduler = Scheduler(Outage("test"), clock := Clock())
+    scheduler = Scheduler(Outage("test"), lambda: None, clock := Clock())
     scheduler.work()
     assert scheduler.seconds() == 1.0
 
@@ -325,7 +326,7 @@ def test_it_creates_what_is_due_by_the_database_s_clock_whatever_the_host_s_says
     for hours in (1, -1):
         wrong = timezone.now() + timedelta(hours=hours)
         monkeypatch.setattr(timezone, "now", lambda wrong=wrong: wrong)
-        Scheduler(Outage("test"), Clock()).work()
+        Scheduler(Outage("test"), lambda: None, Clock()).work()
         monkeypatch.undo()
 
     assert (len(found()), len(found("later"))) == (1, 0)
@@ -333,7 +334,7 @@ def test_it_creates_what_is_due_by_the_database_s_clock_whatever_the_host_s_says
 
 def test_after_a_pass_it_looks_again_at_once():
     recurring(next_run=in_seconds(-0.1))
-    scheduler = Scheduler(Outage("test"), clock := Clock())
+    scheduler = Scheduler(Outage("test"), lambda: None, clock := Clock())
 
     scheduler.work()
 
@@ -349,7 +350,7 @@ def test_after_a_pass_it_looks_again_at_once():
 def test_what_another_holds_is_looked_at_again_soon_but_not_at_once(monkeypatch):
     recurring(next_run=in_seconds(-0.1))
     monkeypatch.setattr(occurrences, "_locked", lambda rows: rows.none())
-    scheduler, waits = Scheduler(Outage("test"), clock := Clock()), []
+    scheduler, waits = Scheduler(Outage("test"), lambda: None, clock := Clock()), []
 
     for _ in range(7):
         scheduler.work()
@@ -359,10 +360,37 @@ def test_what_another_holds_is_looked_at_again_soon_but_not_at_once(monkeypatch)
     assert waits == [0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0]
 
 
+def test_it_says_that_there_is_work_even_when_another_server_was_quicker():
+    said = []
+    scheduler = Scheduler(Outage("test"), lambda: said.append(1), clock := Clock())
+    recurring(next_run=in_seconds(0.5))
+    scheduler.work()
+    assert said == []
+
+    RecurringJob.objects.update(next_run=in_seconds(60))
+    clock.now += 0.5
+    scheduler.work()
+    clock.now += 1
+    scheduler.work()
+
+    assert said == [1]
+
+
+def test_a_starting_server_writes_what_was_declared_in_ready(monkeypatch):
+    monkeypatch.setattr(recurring_jobs, "_remembered", {})
+    monkeypatch.setattr(apps, "ready", False)
+    jobs.recurring("early", functions.nothing, cron="0 0 1 1 *")
+    monkeypatch.setattr(apps, "ready", True)
+
+    Scheduler(Outage("test"), lambda: None).work()
+
+    assert get("early").next_run
+
+
 def test_bad_ones_are_tried_again_from_time_to_time():
     recurring(next_run=in_seconds(-1))
     RecurringJob.objects.update(cron="bad")
-    scheduler = Scheduler(Outage("test"), clock := Clock())
+    scheduler = Scheduler(Outage("test"), lambda: None, clock := Clock())
     for _ in range(3):
         scheduler.work()
         clock.now += 1
