@@ -1,7 +1,8 @@
-"""Jobs, servers and queues in the admin: enough to watch, and to pause and resume queues."""
+"""Jobs, servers and queues in the admin, to watch; queues and recurring jobs, to steer."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -9,11 +10,34 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from .models import HistoryEntry, Job, Queue, Server
+from . import recurring_jobs
+from .exceptions import InvalidSchedule
+from .models import HistoryEntry, Job, Queue, RecurringJob, Server
 from .queues import pause_queue, resume_queue
+
+#: How many occurrences to come are shown.
+OCCURRENCES = 5
+
+HELP_TEXTS = {
+    "cron": _(
+        "Minute, hour, day of month, month, weekday; of six fields the first is the "
+        "second. L: last day of the month, LW: its last weekday, 5L: its last Friday, "
+        "MON#1: its first Monday."
+    ),
+    "time_zone": _("Such as Europe/Berlin."),
+    "misfire": _("What happens to occurrences that no server was there for."),
+    "priority": _("From -100 to 100, larger first."),
+    "arguments": _('As JSON: {"args": […], "kwargs": {"name": …}}.'),
+    "options": _('As JSON, such as {"max_retries": 3}.'),
+}
 
 
 class ReadOnly:
@@ -77,7 +101,7 @@ class ServerAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("name", "host", "pid", "started_at", "heartbeat_at", "queues", "workers")
 
 
-class QueueActionForm(ActionForm):
+class ReasonForm(ActionForm):
     """The action, and why."""
 
     reason = forms.CharField(label=_("Reason:"), max_length=255, required=False)
@@ -86,7 +110,7 @@ class QueueActionForm(ActionForm):
 @admin.register(Queue)
 class QueueAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("name", "is_paused", "paused_at", "paused_by", "paused_reason", "created_at")
-    action_form = QueueActionForm
+    action_form = ReasonForm
     actions = ("pause", "resume")
 
     def has_change_permission(self, request: HttpRequest, *args: Any) -> bool:
@@ -132,3 +156,125 @@ class QueueAdmin(ReadOnly, admin.ModelAdmin):
         if rest:
             text += f" ({rest} {why_not})"
         self.message_user(request, f"{text}.", messages.SUCCESS if count else messages.WARNING)
+
+
+class RecurringJobForm(forms.ModelForm):
+    class Meta:
+        model = RecurringJob
+        fields = ("cron", "time_zone", "misfire", "queue", "priority", "arguments", "options")
+        help_texts = HELP_TEXTS
+
+
+@admin.register(RecurringJob)
+class RecurringJobAdmin(admin.ModelAdmin):
+    """Declared in code; here, operators change when and how, never which function runs."""
+
+    form = RecurringJobForm
+    list_display = (
+        "name",
+        "cron",
+        "time_zone",
+        "queue",
+        "next_run",
+        "last_run",
+        "status",
+        "its_jobs",
+    )
+    list_filter = ("queue", ("paused_at", admin.EmptyFieldListFilter))
+    search_fields = ("name", "func")
+    action_form = ReasonForm
+    actions = ("trigger", "pause", "resume")
+    readonly_fields = (
+        "name",
+        "func",
+        "status",
+        "error",
+        "occurrences",
+        "last_run",
+        "its_jobs",
+        "paused_at",
+        "paused_by",
+        "paused_reason",
+    )
+    fieldsets = (
+        (None, {"fields": ("name", "func", "status", "error")}),
+        (_("When"), {"fields": ("cron", "time_zone", "misfire", "occurrences", "last_run")}),
+        (_("How"), {"fields": (("queue", "priority"), "arguments", "options", "its_jobs")}),
+        (
+            _("Pause"),
+            {"classes": ("collapse",), "fields": ("paused_at", "paused_by", "paused_reason")},
+        ),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    @admin.display(description=_("state"))
+    def status(self, row: RecurringJob) -> Any:
+        if row.paused_at:
+            return _("paused")
+        return _("error") if row.error else _("active")
+
+    @admin.display(description=_("next occurrences"))
+    def occurrences(self, row: RecurringJob) -> SafeString | str:
+        """The next ones, on the clocks of the recurring job's own time zone."""
+        try:
+            moments = row.schedule.upcoming(timezone.now(), OCCURRENCES)
+        except InvalidSchedule:
+            return "-"
+        shown = (timezone.localtime(moment, row.schedule.zone) for moment in moments)
+        return format_html_join("", "{} {}<br>", ((localize(m), m.tzname()) for m in shown))
+
+    @admin.display(description=_("jobs"))
+    def its_jobs(self, row: RecurringJob) -> SafeString:
+        jobs = reverse(f"{self.admin_site.name}:{Job._meta.app_label}_job_changelist")
+        return format_html('<a href="{}?recurring_job={}">{}</a>', jobs, row.pk, _("show"))
+
+    def save_model(
+        self, request: HttpRequest, obj: RecurringJob, form: forms.ModelForm, change: bool
+    ) -> None:
+        recurring_jobs.edited(obj, form.changed_data)
+
+    def delete_model(self, request: HttpRequest, obj: RecurringJob) -> None:
+        recurring_jobs.remove_recurring(obj.name)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RecurringJob]) -> None:
+        for row in queryset:
+            recurring_jobs.remove_recurring(row.name)
+
+    @admin.action(permissions=["change"], description=_("Trigger: enqueue a job now"))
+    def trigger(self, request: HttpRequest, queryset: QuerySet[RecurringJob]) -> None:
+        count = self._each(request, queryset, recurring_jobs.trigger, "triggered")
+        text = ngettext("Enqueued %d job.", "Enqueued %d jobs.", count)
+        self.message_user(request, text % count, messages.SUCCESS)
+
+    @admin.action(permissions=["change"], description=_("Pause"))
+    def pause(self, request: HttpRequest, queryset: QuerySet[RecurringJob]) -> None:
+        by, reason = request.user.get_username(), request.POST.get("reason", "")
+        count = self._each(
+            request,
+            queryset,
+            lambda name: recurring_jobs.pause(name, by=by, reason=reason),
+            f"paused: {reason}" if reason else "paused",
+        )
+        text = ngettext("Paused %d recurring job.", "Paused %d recurring jobs.", count)
+        self.message_user(request, text % count, messages.SUCCESS)
+
+    @admin.action(permissions=["change"], description=_("Resume"))
+    def resume(self, request: HttpRequest, queryset: QuerySet[RecurringJob]) -> None:
+        count = self._each(request, queryset, recurring_jobs.resume, "resumed")
+        text = ngettext("Resumed %d recurring job.", "Resumed %d recurring jobs.", count)
+        self.message_user(request, text % count, messages.SUCCESS)
+
+    def _each(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[RecurringJob],
+        verb: Callable[[str], object],
+        word: str,
+    ) -> int:
+        """Apply `verb`, note `word` in the admin's log, and return to how many it applied."""
+        done = [row for row in queryset if verb(row.name)]
+        for row in done:
+            self.log_change(request, row, word)
+        return len(done)
