@@ -222,41 +222,13 @@ def test_a_scheduler_that_dies_before_its_commit_has_done_nothing(monkeypatch):
     assert found() == [NOON]
 
 
-def test_where_locks_are_ignored_the_comparison_decides(monkeypatch):
-    """Another server moves a row on between our read and our update."""
-    recurring()
-    recurring("other")
-    locked = occurrences._locked
+def test_a_pause_between_read_and_update_stands():
+    row = recurring()
+    jobs.pause("each-minute")
 
-    def overtaken(rows):
-        monkeypatch.setattr(occurrences, "_locked", locked)
-        mine = list(rows)
-        create_due(NOON)
-        RecurringJob.objects.filter(name="other").update(next_run=NOON)
-        Job.objects.filter(recurring_job__name="other").delete()
-        return mine
+    with pytest.raises(transitions.Raced):
+        occurrences._move_on([row.pk], occurrences._Move(NOON, NOON + MINUTE, NOON))
 
-    monkeypatch.setattr(occurrences, "_locked", overtaken)
-    create_due(NOON)
-
-    assert (found(), found("other")) == ([NOON], [NOON])
-
-
-def test_a_pause_between_read_and_update_holds(monkeypatch):
-    recurring()
-    recurring("other")
-    locked = occurrences._locked
-
-    def overtaken(rows):
-        monkeypatch.setattr(occurrences, "_locked", locked)
-        mine = list(rows)
-        jobs.pause("each-minute")
-        return mine
-
-    monkeypatch.setattr(occurrences, "_locked", overtaken)
-    create_due(NOON)
-
-    assert (found(), found("other")) == ([], [NOON])
     assert get().next_run is None
 
 
@@ -276,8 +248,11 @@ def test_a_pass_over_those_due_at_the_same_time_costs_a_constant_number_of_state
 # Many at once
 
 
+@pytest.mark.parametrize("locks", ["heeded", "ignored"])
 @pytest.mark.django_db(transaction=True)
-def test_three_schedulers_at_once_make_one_job_of_each_occurrence():
+def test_three_schedulers_at_once_make_one_job_of_each_occurrence(monkeypatch, locks):
+    if locks == "ignored":
+        monkeypatch.setattr(occurrences, "_locked", lambda rows: rows)
     for n in range(50):
         recurring(f"r{n}", misfire="all")
     barrier, problems = threading.Barrier(3), []
