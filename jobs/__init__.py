@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         UnknownQueue,
         UnknownRecurringJob,
     )
+    from .queues import apause_queue, aresume_queue, pause_queue, resume_queue
     from .recurring_jobs import (
         apause,
         arecurring,
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
         resume,
         trigger,
     )
-    from .queues import apause_queue, aresume_queue, pause_queue, resume_queue
 
 __version__ = "0.1.0"
 

@@ -202,7 +202,7 @@ class Dispatcher:
                     self._bury(index, cause, counted)
                 case ("work",):
                     self._more = self._woken = True
-                    self._queues_at = min(self._queues_at, self._queues_read_at + LOOK_SECONDS)
+                    self.queues.hint(None)
                 case ("stop",):
                     self._stop()
                 case ("finish",):

@@ -133,7 +133,10 @@ def test_pausing_and_resuming_note_who_did_it(operator, row):
     assert "Resumed 1 recurring job." in act(operator, "resume", row).content.decode()
     row.refresh_from_db()
     assert row.next_run is not None
-    assert list(LogEntry.objects.values_list("change_message", flat=True)) == ["resumed", "paused: audit"]
+    assert list(LogEntry.objects.values_list("change_message", flat=True)) == [
+        "resumed",
+        "paused: audit",
+    ]
 
 
 def test_triggering_enqueues_a_job_that_its_list_shows(operator, row):
