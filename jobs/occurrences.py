@@ -97,7 +97,8 @@ def _create(due: RecurringJobQuerySet, as_of: datetime | None, *, careful: bool 
             _move_on(pks, move)
         for text, pks in errors.items():
             RecurringJob.objects.using(conf.DATABASE).filter(pk__in=pks).update(error=text)
-        transitions.create_many(jobs)
+        if jobs:
+            transitions.create_many(jobs)
         for queue in {job.queue for job in jobs}:
             wakeup.announce(queue)
     return sum(map(len, [*moves.values(), *errors.values()]))
