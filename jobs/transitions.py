@@ -19,10 +19,10 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from django.db import connections, transaction
 from django.db.models import ExpressionWrapper, F, QuerySet, TextField
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from . import signals
+from .clock import DatabaseNow
 from .conf import conf
 from .exceptions import IllegalTransition
 from .models import HistoryEntry, Job, Server
@@ -305,7 +305,7 @@ def _record_later(outcome: Outcome, row: _Row, now: datetime) -> None:
         reason=outcome.reason[:REASON_LENGTH],
         state_changed_at=now,
         # By the database's clock, which also judges what is due.
-        run_at=Now() + timedelta(seconds=outcome.delay or 0),
+        run_at=DatabaseNow() + timedelta(seconds=outcome.delay or 0),
         error_type=outcome.error_type,
         error_key=outcome.error_key,
         **counted,

@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from django.db.models.functions import Now
-
 from .. import continuations, transitions
+from ..clock import DatabaseNow
 from ..conf import conf
 from ..models import Job, Queue, Server
 from ..outcomes import Claimed, Kind
@@ -475,7 +474,9 @@ class Dispatcher:
     def _seconds_to_next_due(self) -> float | None:
         scheduled = Job.objects.using(conf.DATABASE).filter(state=State.SCHEDULED)
         first = (
-            scheduled.annotate(now=Now()).order_by("run_at", "id").values_list("run_at", "now")
+            scheduled.annotate(now=DatabaseNow())
+            .order_by("run_at", "id")
+            .values_list("run_at", "now")
         ).first()
         return (first[0] - first[1]).total_seconds() if first else None
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import psutil
 from django.db.models import F
-from django.db.models.functions import Now
 
 from .. import continuations, transitions
+from ..clock import DatabaseNow
 from ..conf import conf
 from ..models import Job, Queue, Server
 from ..states import State
@@ -132,12 +132,15 @@ class Housekeeping:
                     "boot_id": boot_id,
                     "pid_namespace": pid_namespace,
                     "process_started": started,
-                    "heartbeat_at": Now(),
+                    "heartbeat_at": DatabaseNow(),
                     "queues": self.queues or [],
                 },
             )
         elif not servers.filter(name=self.server).update(
-            heartbeat_at=Now(), beat=F("beat") + 1, workers=self._workers(), load=self._load()
+            heartbeat_at=DatabaseNow(),
+            beat=F("beat") + 1,
+            workers=self._workers(),
+            load=self._load(),
         ):
             self._outbox.put(("given up",))
             return
@@ -186,7 +189,11 @@ class Housekeeping:
     # The others.
 
     def _look_after_servers(self) -> None:
-        rows = Server.objects.using(conf.DATABASE).exclude(name=self.server).annotate(now=Now())
+        rows = (
+            Server.objects.using(conf.DATABASE)
+            .exclude(name=self.server)
+            .annotate(now=DatabaseNow())
+        )
         others = list(rows.values_list("name", "beat", "heartbeat_at", "now", *_IDENTITY))
         self._watch.read(time.monotonic())
         self._watch.forget({row[0] for row in others})
