@@ -10,9 +10,10 @@ import signal
 import sysconfig
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -26,7 +27,7 @@ from .context import CurrentJob, running
 from .decorators import JobFunction, declared_options
 from .exactly_once import exactly_once
 from .exceptions import JobCancelled
-from .functions import resolve, resolve_fresh
+from .functions import LOOP_OVER_IT, resolve, resolve_fresh
 from .limits import UNWATCHED, Body, Watch
 from .models import Job
 from .options import Options
@@ -93,8 +94,19 @@ def execute(job: Claimed, worker: str, watch: Watch = UNWATCHED) -> Outcome:
 def _call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], body: Body) -> Any:
     func = target.func if isinstance(target, JobFunction) else target
     if inspect.iscoroutinefunction(func):
-        return async_to_sync(body.attend)(func, *args, **kwargs)
-    return func(*args, **kwargs)
+        value = async_to_sync(body.attend)(func, *args, **kwargs)
+    else:
+        value = func(*args, **kwargs)
+    # An async function behind a decorator that is not, or an object with an async __call__.
+    while inspect.isawaitable(value):
+        value = async_to_sync(body.attend)(partial(_same, value))
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        raise TypeError(f"it returned a generator, of which nothing ran; {LOOP_OVER_IT}")
+    return value
+
+
+def _same(value: Awaitable[Any]) -> Awaitable[Any]:
+    return value
 
 
 @contextmanager

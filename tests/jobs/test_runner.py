@@ -7,11 +7,14 @@ import pytest
 from django.utils import timezone
 
 import jobs
+from jobs import transitions
 from jobs.models import Job
 from jobs.outcomes import Kind
+from jobs.runner import execute
 from jobs.states import State
 from jobs.testing import drain
 from tests import functions
+from tests.jobs.test_limits import Desk
 
 pytestmark = pytest.mark.django_db
 
@@ -28,6 +31,44 @@ def huge():
 
 async def fail_later():
     raise ValueError("later")
+
+
+def behind_a_decorator(function):
+    def call(*args):
+        return function(*args)
+
+    return call
+
+
+undercover = behind_a_decorator(functions.later)
+undercover.__qualname__ = "undercover"
+undercover_busy = behind_a_decorator(functions.busy_async)
+undercover_busy.__qualname__ = "undercover_busy"
+
+
+class AsyncCall:
+    async def __call__(self, number):
+        return number + 1
+
+
+async_call = AsyncCall()
+
+
+def generate():
+    yield 1
+
+
+async def generate_later():
+    yield 1
+
+
+async def hand_out_generator():
+    return generate_later()
+
+
+@jobs.job
+def hand_out(kind):
+    return generate() if kind == "sync" else generate_later()
 
 
 @jobs.job(retry_delays=lambda number: "soon")
@@ -167,6 +208,52 @@ def test_an_async_function_that_raises_fails_its_job():
 
     assert fresh(job).state == State.FAILED
     assert "in fail_later" in attempt_of(job)["error"]["traceback"]
+
+
+@pytest.mark.parametrize("path", ["undercover", "async_call"])
+def test_an_async_function_that_does_not_look_like_one_is_awaited(path):
+    job = jobs.enqueue(f"{__name__}.{path}", 1)
+
+    drain()
+
+    assert (fresh(job).state, fresh(job).result) == (State.SUCCEEDED, 2)
+
+
+def test_an_async_function_that_does_not_look_like_one_has_its_time_limit():
+    job = jobs.using(undercover_busy, timeout=0.05, max_retries=0).enqueue(5)
+    [claimed] = transitions.claim("default", 1, server="s", token="f" * 32, idle=1)
+
+    outcome = execute(claimed, "w", Desk())
+
+    assert (outcome.id, outcome.kind) == (job.id, Kind.FAILED)
+    assert outcome.reason == "JobTimeout: it ran longer than its 0.05 s"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_generator_that_is_returned_fails_the_job(kind):
+    job = jobs.using(hand_out, max_retries=0).enqueue(kind)
+
+    drain()
+
+    assert fresh(job).state == State.FAILED
+    assert fresh(job).reason == (
+        "TypeError: it returned a generator, of which nothing ran; "
+        "make the job a function that loops over it."
+    )
+
+
+def test_a_generator_from_an_async_function_fails_the_job():
+    job = jobs.using(hand_out_generator, max_retries=0).enqueue()
+
+    drain()
+
+    assert fresh(job).state == State.FAILED
+
+
+@pytest.mark.parametrize("function", [generate, generate_later, f"{__name__}.generate"])
+def test_a_generator_function_is_refused(function):
+    with pytest.raises(jobs.InvalidFunction, match="is a generator: .* loops over it"):
+        jobs.enqueue(function)
 
 
 def test_a_job_fails_when_its_retries_are_used_up():
