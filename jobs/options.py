@@ -73,6 +73,15 @@ class Options:
             )
         return options
 
+    @classmethod
+    def restored(cls, stored: Mapping[str, Any]) -> tuple[Options, list[str]]:
+        """Return the options kept with a job, and the names of those that make no sense here.
+
+        While a deploy is under way, a newer version may have enqueued it.
+        """
+        good = {n: v for n, v in stored.items() if n in STORED and not _CHECKS[n](v)}
+        return cls(**good), sorted(stored.keys() - good.keys())
+
     def over(self, other: Options) -> Options:
         """Return these options, with `other`'s where nothing is said here."""
         said = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}

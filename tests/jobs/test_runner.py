@@ -10,7 +10,7 @@ import jobs
 from jobs import transitions
 from jobs.models import Job
 from jobs.outcomes import Kind
-from jobs.runner import execute
+from jobs.runner import Run, execute
 from jobs.states import State
 from jobs.testing import drain
 from tests import functions
@@ -69,6 +69,24 @@ async def hand_out_generator():
 @jobs.job
 def hand_out(kind):
     return generate() if kind == "sync" else generate_later()
+
+
+class Rotten(dict):
+    def items(self):
+        raise RuntimeError("rotten")
+
+
+def rotten():
+    return Rotten(a=1)
+
+
+class RottenError(Exception):
+    def __str__(self):
+        raise SystemExit("rotten")
+
+
+def raise_rotten():
+    raise RottenError
 
 
 @jobs.job(retry_delays=lambda number: "soon")
@@ -299,6 +317,53 @@ def test_a_retry_policy_that_fails_fails_its_job():
 
     assert fresh(job).state == State.FAILED
     assert "its retry policy raised ValueError" in fresh(job).reason
+
+
+def test_an_option_of_a_newer_version_is_ignored_with_a_warning(caplog):
+    job = jobs.using(functions.fail, max_retries=0).enqueue()
+    Job.objects.update(options={"max_retries": 0, "colour": "red", "timeout": "never"})
+
+    drain()
+
+    assert (fresh(job).state, fresh(job).error_type) == (State.FAILED, "ValueError")
+    for name in ("colour", "timeout"):
+        assert f"#{job.id}: its option '{name}' means nothing to this version" in caplog.text
+
+
+@pytest.mark.parametrize("options", ["{", "[]", "7"])
+def test_options_that_can_t_be_read_fail_the_job(options):
+    job = jobs.using(functions.nothing).enqueue()
+    [claimed] = transitions.claim("default", 1, server="s", token="f" * 32, idle=1)
+
+    outcome = execute(claimed._replace(options=options), "w")
+
+    assert (outcome.id, outcome.kind) == (job.id, Kind.RETRY)
+
+
+def test_a_result_that_raises_when_it_is_looked_at_is_kept_as_text():
+    job = jobs.enqueue(rotten)
+
+    drain()
+
+    assert (fresh(job).state, fresh(job).result) == (State.SUCCEEDED, "{'a': 1}")
+
+
+def test_an_error_that_raises_when_it_is_described_fails_the_job():
+    job = jobs.using(raise_rotten, max_retries=0).enqueue()
+
+    drain()
+
+    assert (fresh(job).state, fresh(job).attempt) == (State.FAILED, 1)
+
+
+def test_nothing_gets_out_of_a_run(monkeypatch, caplog):
+    jobs.enqueue(functions.fail)
+    monkeypatch.setattr(Run, "failed", lambda *_: functions.leave())
+
+    [outcome] = drain()
+
+    assert (outcome.kind, outcome.error_type) == (Kind.FAILED, "WorkerError")
+    assert "could not be run" in caplog.text
 
 
 def test_the_same_failure_has_the_same_key():
