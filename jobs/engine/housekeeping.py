@@ -16,7 +16,6 @@ from .. import continuations, transitions
 from ..clock import DatabaseNow
 from ..conf import conf
 from ..models import Job, Queue, Server
-from ..states import State
 from ..wakeup import announce
 from . import database, identity, wire
 from .arena import Arena
@@ -205,15 +204,26 @@ class Housekeeping:
                 self._give_up(name, beat, f"server {name} gave no sign of life for {age:.0f} s")
 
     def _look_after_orphans(self) -> None:
-        """Free jobs that are processing on a server without a row: it had been given up."""
-        jobs = Job.objects.using(conf.DATABASE).filter(state=State.PROCESSING).exclude(server="")
+        """Free jobs held by a server without a row: it had been given up.
+
+        Also those that were deleted while they ran there, or nobody could ever requeue them.
+        """
         # First the jobs, then the servers: a server that came in between has its row by then.
-        holders = set(jobs.order_by().values_list("server", flat=True).distinct())
+        holders = self._holders()
         if not holders:
             return
         living = set(Server.objects.using(conf.DATABASE).values_list("name", flat=True))
         for name in holders - living:
             self._give_up(name, None, f"server {name} had been given up")
+
+    def _holders(self) -> set[str]:
+        """Return who holds jobs, hopping from name to name along the index."""
+        jobs = Job.objects.using(conf.DATABASE).order_by("server")
+        found: set[str] = set()
+        name: str | None = ""
+        while name := jobs.filter(server__gt=name).values_list("server", flat=True).first():
+            found.add(name)
+        return found
 
     def _give_up(self, name: str, beat: int | None, cause: str) -> None:
         freed = transitions.give_up(name, beat, cause)
