@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +16,9 @@ from typing import Any
 from django.conf import settings
 from django.core.signals import setting_changed
 
-from .retry import Exhausted, check_delays
+from .retry import LONGEST_SECONDS, Exhausted, check_delays
 
 Validator = Callable[[Any], str | None]
-
-
-#: No number of seconds may be larger: some 300 years, which datetimes still take.
-LONGEST_SECONDS = 10**10
 
 
 def _number(minimum: float, maximum: float = LONGEST_SECONDS) -> Validator:
@@ -62,7 +59,18 @@ def queue_name(value: Any) -> str | None:
         return "must have at most 100 characters"
     if value != value.strip() or "," in value:
         return "must not hold a comma or begin or end with a space"
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+        return "must not hold control characters or half surrogates"
     return None
+
+
+def shown(value: Any) -> str:
+    """Return `value` as an error message shows it: not longer than a line, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception as error:  # Python refuses to write some numbers, foreign classes anything
+        return f"<{type(value).__qualname__}: {type(error).__qualname__} in __repr__>"
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _queues(value: Any) -> str | None:
@@ -300,7 +308,7 @@ def _wrong(setting: str, key: str, value: Any, problem: str, default: Any) -> Pr
         if default is not None
         else ("Correct it or leave it out.")
     )
-    return Problem(setting, key, f"{setting}[{key!r}] is {value!r}, but it {problem}.", hint)
+    return Problem(setting, key, f"{setting}[{key!r}] is {shown(value)}, but it {problem}.", hint)
 
 
 class Conf:
