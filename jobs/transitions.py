@@ -151,6 +151,7 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> Clai
                 "recovered",
                 "reason",
                 "state_changed_at",
+                "queue",
             )[:limit]
         )
         rows: list[tuple[Any, ...]] = []
@@ -198,7 +199,7 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> Clai
             row[1],
             row[2],
             row[3],
-            queue,
+            row[12],  # as it was written; some databases take "Mail" for "mail"
             row[4] + 1,
             row[5],
             row[6],
