@@ -311,6 +311,11 @@ def _wrong(setting: str, key: str, value: Any, problem: str, default: Any) -> Pr
     return Problem(setting, key, f"{setting}[{key!r}] is {shown(value)}, but it {problem}.", hint)
 
 
+def _is_said(name: str, value: Any) -> bool:
+    """Whether `value` is more than an empty place: None is a value where it is allowed."""
+    return value is not None or SETTINGS[name].problem(None) is None
+
+
 class Conf:
     """The settings in force, as attributes: `conf.HEARTBEAT_SECONDS`."""
 
@@ -350,14 +355,12 @@ class Conf:
 
     def _read(self, name: str) -> Any:
         given, q_cluster = _section("JOBS"), _section("Q_CLUSTER")
-        if isinstance(given, Mapping) and given.get(name) is not None:
-            return given[name]
-        key = _FROM_Q_CLUSTER.get(name)
-        if key and isinstance(q_cluster, Mapping) and q_cluster.get(key):
-            return q_cluster[key]
-        if name == "WORKERS":
-            return os.cpu_count() or 4
-        return SETTINGS[name].default
+        key, value = _FROM_Q_CLUSTER.get(name), SETTINGS[name].default
+        if isinstance(given, Mapping) and name in given and _is_said(name, given[name]):
+            value = given[name]
+        elif key and isinstance(q_cluster, Mapping) and q_cluster.get(key):
+            value = q_cluster[key]
+        return (os.cpu_count() or 4) if name == "WORKERS" and value is None else value
 
     def forget(self) -> None:
         """Read every setting anew when it is next asked for."""
