@@ -75,6 +75,14 @@ def _check_database() -> Iterator[CheckMessage]:
             id=f"{LABEL}.E005",
         )
         return
+    zone = connection.settings_dict.get("TIME_ZONE")
+    if not connection.features.supports_timezones and zone not in (None, "UTC"):
+        yield Error(
+            f"DATABASES[{conf.DATABASE!r}]['TIME_ZONE'] is {zone!r}: the jobs' times are compared "
+            "with the database's clock, which is read in UTC.",
+            hint="Leave it out: Django stores UTC then.",
+            id=f"{LABEL}.E005",
+        )
     # No feature flag tells these settings of one database.
     if connection.vendor == "sqlite":
         options = connection.settings_dict.get("OPTIONS", {})

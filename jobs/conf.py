@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,9 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 from .recurrence import time_zone_problem
-from .retry import Exhausted, check_delays
+from .retry import LONGEST_SECONDS, Exhausted, check_delays
 
 Validator = Callable[[Any], str | None]
-
-
-#: No number of seconds may be larger: some 300 years, which datetimes still take.
-LONGEST_SECONDS = 10**10
 
 
 def _number(minimum: float, maximum: float = LONGEST_SECONDS) -> Validator:
@@ -63,7 +60,18 @@ def queue_name(value: Any) -> str | None:
         return "must have at most 100 characters"
     if value != value.strip() or "," in value:
         return "must not hold a comma or begin or end with a space"
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+        return "must not hold control characters or half surrogates"
     return None
+
+
+def shown(value: Any) -> str:
+    """Return `value` as an error message shows it: not longer than a line, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception as error:  # Python refuses to write some numbers, foreign classes anything
+        return f"<{type(value).__qualname__}: {type(error).__qualname__} in __repr__>"
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _queues(value: Any) -> str | None:
@@ -307,7 +315,19 @@ def _wrong(setting: str, key: str, value: Any, problem: str, default: Any) -> Pr
         if default is not None
         else ("Correct it or leave it out.")
     )
-    return Problem(setting, key, f"{setting}[{key!r}] is {value!r}, but it {problem}.", hint)
+    return Problem(setting, key, f"{setting}[{key!r}] is {shown(value)}, but it {problem}.", hint)
+
+
+def _is_said(name: str, value: Any) -> bool:
+    """Whether `value` is more than an empty place: None is a value where it is allowed."""
+    return value is not None or SETTINGS[name].problem(None) is None
+
+
+#: What a setting is when nobody says.
+_DERIVED: dict[str, Callable[[], Any]] = {
+    "WORKERS": lambda: os.cpu_count() or 4,
+    "TIME_ZONE": lambda: settings.TIME_ZONE or "UTC",
+}
 
 
 class Conf:
@@ -352,16 +372,14 @@ class Conf:
 
     def _read(self, name: str) -> Any:
         given, q_cluster = _section("JOBS"), _section("Q_CLUSTER")
-        if isinstance(given, Mapping) and given.get(name) is not None:
-            return given[name]
-        key = _FROM_Q_CLUSTER.get(name)
-        if key and isinstance(q_cluster, Mapping) and q_cluster.get(key):
-            return q_cluster[key]
-        if name == "WORKERS":
-            return os.cpu_count() or 4
-        if name == "TIME_ZONE":
-            return settings.TIME_ZONE or "UTC"
-        return SETTINGS[name].default
+        key, value = _FROM_Q_CLUSTER.get(name), SETTINGS[name].default
+        if isinstance(given, Mapping) and name in given and _is_said(name, given[name]):
+            value = given[name]
+        elif key and isinstance(q_cluster, Mapping) and q_cluster.get(key):
+            value = q_cluster[key]
+        if value is None and name in _DERIVED:
+            return _DERIVED[name]()
+        return value
 
     def forget(self) -> None:
         """Read every setting anew when it is next asked for."""

@@ -68,7 +68,7 @@ def captured_language() -> str:
 def captured_time_zone() -> str:
     """Return the name of the active time zone, or "" for one that has no IANA name."""
     zone = timezone.get_current_timezone()
-    return getattr(zone, "key", "")
+    return getattr(zone, "key", None) or ""
 
 
 @contextmanager

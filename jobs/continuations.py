@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from enum import Enum, StrEnum
 from functools import partial
 
-from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from . import transitions, wakeup
@@ -80,9 +79,8 @@ def settle(parents: Iterable[int]) -> list[str]:
 
 def settle_after_commit(parents: Iterable[int]) -> None:
     """Do as `settle` when the caller's transaction has committed, and wake the servers."""
-    run = partial(_settle_and_announce, list(parents))
-    # Robust: the data is committed; what fails here is logged, and made good by the sweep.
-    transaction.on_commit(run, using=conf.DATABASE, robust=True)
+    # What fails there is made good by the sweep.
+    wakeup.after_commit(partial(_settle_and_announce, list(parents)))
 
 
 def _settle_and_announce(parents: list[int]) -> None:

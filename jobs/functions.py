@@ -14,6 +14,9 @@ from .exceptions import InvalidArguments, InvalidFunction
 #: `Job.func` holds so many characters.
 MAX_PATH_LENGTH = 255
 
+#: What to do instead of making a job of a generator.
+LOOP_OVER_IT = "make the job a function that loops over it."
+
 AnyCallable = Callable[..., Any]
 
 
@@ -43,12 +46,18 @@ def resolve_for_enqueue(path: str) -> AnyCallable:
     if len(path) > MAX_PATH_LENGTH:
         raise InvalidFunction(f"{path[:50]}… is longer than {MAX_PATH_LENGTH} characters.")
     try:
-        return resolve(path)
+        target = resolve(path)
     except (Exception, SystemExit) as error:  # importing runs foreign code
         raise InvalidFunction(
             f"{path!r} can't be imported ({type(error).__name__}: {error}). Give the dotted path "
             "of a function at the top level of a module, or the function itself."
         ) from error
+    inner = getattr(target, "func", target)
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        raise InvalidFunction(
+            f"{path!r} is a generator: calling it runs nothing of it; {LOOP_OVER_IT}"
+        )
+    return target
 
 
 def identify(target: AnyCallable | str) -> tuple[AnyCallable, str]:

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Max
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from .clock import DatabaseNow
 from .conf import conf
 from .models import Job, Server
 from .queues import names_in_use, paused
@@ -75,7 +76,7 @@ def database_now() -> datetime:
     """Return the time by the database's clock."""
     # An aggregate gives one row whatever the table holds.
     servers = Server.objects.using(conf.DATABASE)
-    now: datetime = servers.aggregate(now=Coalesce(Max(Now()), Now()))["now"]
+    now: datetime = servers.aggregate(now=Coalesce(Max(DatabaseNow()), DatabaseNow()))["now"]
     return now
 
 

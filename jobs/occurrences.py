@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import IntegrityError, connections, transaction
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from . import transitions, wakeup
+from .clock import DatabaseNow
 from .conf import conf
 from .context import captured_language
 from .models import Job, RecurringJob
@@ -48,7 +48,9 @@ def create_due(as_of: datetime | None = None, *, broken: bool = False) -> int:
 def seconds_to_next() -> float | None:
     """Return after how many seconds an occurrence is due; None if there is none to come."""
     rows = RecurringJob.objects.using(conf.DATABASE).sound().filter(next_run__isnull=False)
-    first = rows.annotate(now=Now()).order_by("next_run").values_list("next_run", "now").first()
+    first = (
+        rows.annotate(now=DatabaseNow()).order_by("next_run").values_list("next_run", "now").first()
+    )
     if first is None or first[0] is None:
         return None
     return (first[0] - first[1]).total_seconds()
@@ -76,7 +78,7 @@ def make_job(row: RecurringJob, reason: str, run_at: datetime) -> Job:
 
 def _create(due: RecurringJobQuerySet, as_of: datetime | None, *, careful: bool = False) -> int:
     with transaction.atomic(using=conf.DATABASE):
-        rows = list(_locked(due.annotate(now=Now()))[:ROWS])
+        rows = list(_locked(due.annotate(now=DatabaseNow()))[:ROWS])
         moves: dict[_Move, list[int]] = {}
         errors: dict[str, list[int]] = {}
         jobs: list[Job] = []

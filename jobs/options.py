@@ -9,9 +9,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from .conf import LONGEST_SECONDS, conf, queue_name
+from .conf import conf, queue_name, shown
 from .exceptions import InvalidOption
-from .retry import Delays, Exhausted, RetryPolicy, check_delays
+from .retry import LONGEST_SECONDS, Delays, Exhausted, RetryPolicy, check_delays
 
 RunAfter = datetime | timedelta | None
 ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
@@ -65,13 +65,22 @@ class Options:
             if not declared and name in _DECLARED_ONLY:
                 raise InvalidOption(f"{name!r} belongs to the decorator, not to one call.")
             if value is not None and (problem := check(value)):
-                raise InvalidOption(f"{name}={value!r} {problem}.")
+                raise InvalidOption(f"{name}={shown(value)} {problem}.")
         options = cls(**given)
         if not declared and callable(options.retry_delays):
             raise InvalidOption(
                 "retry_delays of one call must be a list; a function belongs to the decorator."
             )
         return options
+
+    @classmethod
+    def restored(cls, stored: Mapping[str, Any]) -> tuple[Options, list[str]]:
+        """Return the options kept with a job, and the names of those that make no sense here.
+
+        While a deploy is under way, a newer version may have enqueued it.
+        """
+        good = {n: v for n, v in stored.items() if n in STORED and not _CHECKS[n](v)}
+        return cls(**good), sorted(stored.keys() - good.keys())
 
     def over(self, other: Options) -> Options:
         """Return these options, with `other`'s where nothing is said here."""
@@ -125,10 +134,15 @@ def priority_problem(value: Any) -> str | None:
 
 def _run_after(value: Any) -> str | None:
     if isinstance(value, datetime):
-        return "must be aware; use django.utils.timezone" if timezone.is_naive(value) else None
-    if not isinstance(value, timedelta):
+        if timezone.is_naive(value):
+            return "must be aware; use django.utils.timezone"
+        ahead = (value - timezone.now()).total_seconds()
+    elif isinstance(value, timedelta):
+        ahead = abs(value.total_seconds())
+    else:
         return "must be a timedelta or an aware datetime"
-    if abs(value.total_seconds()) > LONGEST_SECONDS:
+    # A moment near the end of time can't be written in UTC, or shown in another time zone.
+    if ahead > LONGEST_SECONDS:
         return f"must be at most {LONGEST_SECONDS} seconds away"
     return None
 

@@ -25,7 +25,6 @@ class Claimed(NamedTuple):
     time_zone: str
     missing_since: float | None
     recovered: bool
-    claimed_at: float
     due: float = 0.0
 
 

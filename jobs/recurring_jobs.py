@@ -15,11 +15,11 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.apps import AppConfig, apps
 from django.db import IntegrityError, connections, transaction
-from django.db.models.functions import Now
 from django.utils import timezone as clock
 
 from . import transitions, wakeup
 from .client import Target
+from .clock import DatabaseNow
 from .conf import conf
 from .decorators import Enqueuer, declared_options
 from .exceptions import InvalidOption, InvalidSchedule, UnknownRecurringJob
@@ -245,7 +245,7 @@ def _declare(
 
 def _set_next_run(pk: int) -> None:
     """Count from now, by the database's clock; a paused recurring job has no next run."""
-    row = _rows().annotate(now=Now()).get(pk=pk)
+    row = _rows().annotate(now=DatabaseNow()).get(pk=pk)
     try:
         next_run = None if row.paused_at else row.schedule.next_after(row.now)
     except InvalidSchedule:  # written by SQL: due at once, so that a server writes the error

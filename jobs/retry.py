@@ -11,6 +11,9 @@ from typing import Any
 
 Delays = Sequence[float] | Callable[[int], float]
 
+#: No number of seconds may be larger: some 300 years, which datetimes still take.
+LONGEST_SECONDS = 10**10
+
 #: No retry is put further away than this; a longer delay is cut to it.
 LONGEST_DELAY_SECONDS = 366 * 86_400
 
@@ -34,12 +37,17 @@ def check_delays(delays: Any) -> str | None:
     """Return what is wrong with `delays` as a list of seconds, or None."""
     if isinstance(delays, str) or not isinstance(delays, (list, tuple)) or not delays:
         return "must be a list of seconds that is not empty"
-    for delay in delays:
-        if isinstance(delay, bool) or not isinstance(delay, (int, float)):
-            return f"must hold numbers of seconds, not {delay!r}"
-        if not math.isfinite(delay) or delay < 0:
-            return f"must hold seconds from 0 up, not {delay!r}"
+    if not all(_is_seconds(delay) for delay in delays):
+        return "must hold seconds from 0 up"
+    if max(delays) > LONGEST_SECONDS:
+        return f"must hold at most {LONGEST_SECONDS} seconds each"
     return None
+
+
+def _is_seconds(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return value >= 0 and value != math.inf  # NaN is not 0 or more
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,8 @@ class RetryPolicy:
             seconds = self.delays(number)
         else:
             seconds = self.delays[min(retries, len(self.delays) - 1)]
-        if check_delays([seconds]):
+        if not _is_seconds(seconds):
             raise ValueError(
                 f"the delay before retry {number} is {seconds!r}, not seconds from 0 up"
             )
-        return min(float(seconds), LONGEST_DELAY_SECONDS)
+        return float(min(seconds, LONGEST_DELAY_SECONDS))

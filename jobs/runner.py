@@ -10,9 +10,10 @@ import signal
 import sysconfig
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -26,7 +27,7 @@ from .context import CurrentJob, running
 from .decorators import JobFunction, declared_options
 from .exactly_once import exactly_once
 from .exceptions import JobCancelled
-from .functions import resolve, resolve_fresh
+from .functions import LOOP_OVER_IT, resolve, resolve_fresh
 from .limits import UNWATCHED, Body, Watch
 from .models import Job
 from .options import Options
@@ -58,22 +59,30 @@ def execute(job: Claimed, worker: str, watch: Watch = UNWATCHED) -> Outcome:
     """
     run = Run(job, worker)
     try:
+        return _execute(run, watch)
+    except BaseException as error:  # even what handles errors can be given a rotten one
+        if isinstance(error, KeyboardInterrupt) and _at_terminal():
+            raise
+        logger.exception("#%d %s could not be run", job.id, job.func)
+        return broken(job, _describe(error), run.seconds)
+
+
+def _execute(run: Run, watch: Watch) -> Outcome:
+    job = run.job
+    try:
         target = resolve_fresh(job.func) if job.missing_since else resolve(job.func)
     except BaseException as error:  # importing runs foreign code, which may even exit
         if isinstance(error, KeyboardInterrupt) and _at_terminal():
             raise
         return run.missing(error)
-    options = Options(**json.loads(job.options)).over(declared_options(target))
     here = CurrentJob(job.id, job.func, job.queue, job.attempt, job.token, watch)
-    body = Body(job.token, options.seconds_to_run(), watch)
+    options = declared_options(target)
+    body: Body | None = None
     outcome: Outcome | None = None
     try:
-        args, kwargs = load_arguments(job.arguments)
-
-        def perform() -> Outcome:
-            with body:
-                value = _call(target, args, kwargs, body)
-            return run.succeeded(value, options)
+        options = _options_of_call(job).over(options)
+        body = Body(job.token, options.seconds_to_run(), watch)
+        perform = partial(_perform, run, target, options, body)
 
         with running(here, job.language, job.time_zone), _around(here):
             signals.job_started.send_robust(sender=Job, job=here)
@@ -87,16 +96,42 @@ def execute(job: Claimed, worker: str, watch: Watch = UNWATCHED) -> Outcome:
         outcome = run.failed(error, options)
         # Here, where the error is still the current one, for whoever reports errors.
         signals.job_finished.send_robust(sender=Job, job=here, outcome=outcome, error=error)
-    if body.interruption is not None:  # it may have hit a driver in the middle of an answer
+    if body is not None and body.interruption is not None:
+        # It may have hit a driver in the middle of an answer.
         connections.close_all()
     return outcome
+
+
+def _perform(run: Run, target: Callable[..., Any], options: Options, body: Body) -> Outcome:
+    args, kwargs = load_arguments(run.job.arguments)
+    with body:
+        value = _call(target, args, kwargs, body)
+    return run.succeeded(value, options)
+
+
+def _options_of_call(job: Claimed) -> Options:
+    options, unknown = Options.restored(json.loads(job.options))
+    for name in unknown:
+        logger.warning("#%d: its option %r means nothing to this version; ignored", job.id, name)
+    return options
 
 
 def _call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], body: Body) -> Any:
     func = target.func if isinstance(target, JobFunction) else target
     if inspect.iscoroutinefunction(func):
-        return async_to_sync(body.attend)(func, *args, **kwargs)
-    return func(*args, **kwargs)
+        value = async_to_sync(body.attend)(func, *args, **kwargs)
+    else:
+        value = func(*args, **kwargs)
+    # An async function behind a decorator that is not, or an object with an async __call__.
+    while inspect.isawaitable(value):
+        value = async_to_sync(body.attend)(partial(_same, value))
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        raise TypeError(f"it returned a generator, of which nothing ran; {LOOP_OVER_IT}")
+    return value
+
+
+def _same(value: Awaitable[Any]) -> Awaitable[Any]:
+    return value
 
 
 @contextmanager
@@ -118,6 +153,11 @@ class Run:
     def __init__(self, job: Claimed, worker: str) -> None:
         self.job, self.worker = job, worker
         self._started, self._clock = time.time(), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.perf_counter() - self._clock
 
     def succeeded(self, value: Any, options: Options) -> Outcome:
         """Return the outcome of a function that returned `value`."""
@@ -187,8 +227,8 @@ class Run:
         """Return what happens next, why, and after how many seconds."""
         if isinstance(error, JobCancelled):
             return Kind.DELETED, f"cancelled: {_message(error)}", None
-        policy = options.retry_policy()
         try:
+            policy = options.retry_policy()
             delay = policy.delay(error, self.job.retries)
         except Exception as broken:
             logger.exception("#%d: its retry policy raised; the job fails", self.job.id)
@@ -200,7 +240,7 @@ class Run:
         return Kind.DELETED if deleted else Kind.FAILED, what, None
 
     def _outcome(self, kind: Kind, reason: str, data: dict[str, Any], **more: Any) -> Outcome:
-        job, seconds = self.job, time.perf_counter() - self._clock
+        job, seconds = self.job, self.seconds
         about = {
             "server": job.server,
             "worker": self.worker,
@@ -245,7 +285,7 @@ def _clean(text: str) -> str:
 def _message(error: BaseException) -> str:
     try:
         return _clean(str(error))[:MESSAGE_LIMIT]
-    except Exception as unprintable:  # a foreign __str__ may do anything
+    except BaseException as unprintable:  # a foreign __str__ may do anything
         return f"<{type(unprintable).__qualname__} in __str__>"
 
 

@@ -72,13 +72,16 @@ def result_entry(value: Any) -> dict[str, Any]:
     """
     try:
         return {"value": _plain(value, "result")}
-    except _NotJSON as error:
+    except Exception as error:  # foreign classes may do anything; the job still succeeded
         try:
             text = str(value)
-        except Exception as broken:  # a foreign __str__ may do anything; the job still succeeded
+        except Exception as broken:
             text = f"<{type(value).__qualname__}: {type(broken).__qualname__} in __str__>"
         text = text.encode("utf-8", "replace").decode()[:RESULT_TEXT_LIMIT]
-        return {"text": text, "note": f"Kept as text: {error}"}
+        why = (
+            str(error) if isinstance(error, _NotJSON) else f"{type(error).__qualname__} was raised."
+        )
+        return {"text": text, "note": f"Kept as text: {why}"}
 
 
 def cut_result(entry: dict[str, Any]) -> dict[str, Any]:

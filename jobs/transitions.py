@@ -19,10 +19,10 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from django.db import transaction
 from django.db.models import ExpressionWrapper, F, TextField
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from . import signals
+from .clock import DatabaseNow
 from .conf import conf
 from .exceptions import IllegalTransition
 from .models import HistoryEntry, Job, Server
@@ -155,6 +155,7 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> Clai
                 "reason",
                 "state_changed_at",
                 "run_at",
+                "queue",
             )[:limit]
         )
         rows: list[tuple[Any, ...]] = []
@@ -193,7 +194,6 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> Clai
             Job.objects.using(db).filter(pk__in=wary, claim_token=token).update(started_at=now)
         _write_history((row[0], State.ENQUEUED, row[10], EMPTY, row[11], now) for row in rows)
         _tell([row[0] for row in rows], State.ENQUEUED, State.PROCESSING)
-    claimed_at = now.timestamp()
     claims += [
         Claimed(
             row[0],
@@ -202,14 +202,13 @@ def claim(queue: str, limit: int, *, server: str, token: str, idle: int) -> Clai
             row[1],
             row[2],
             row[3],
-            queue,
+            row[13],  # as it was written; some databases take "Mail" for "mail"
             row[4] + 1,
             row[5],
             row[6],
             row[7],
             row[8].timestamp() if row[8] else None,
             row[9],
-            claimed_at,
             due_since(row[12], row[10], row[11]).timestamp(),
         )
         for row in rows
@@ -319,7 +318,7 @@ def _record_later(outcome: Outcome, row: _Row, now: datetime) -> None:
         reason=outcome.reason[:REASON_LENGTH],
         state_changed_at=now,
         # By the database's clock, which also judges what is due.
-        run_at=Now() + timedelta(seconds=outcome.delay or 0),
+        run_at=DatabaseNow() + timedelta(seconds=outcome.delay or 0),
         error_type=outcome.error_type,
         error_key=outcome.error_key,
         **counted,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from django.apps import apps
 from django.db import connections, transaction
@@ -51,13 +53,22 @@ def announce(queue: str, *, due_changed: bool = False) -> None:
     alias = conf.DATABASE
     first_use = (alias, queue) not in _known_queues
     if first_use or can_notify(alias):
-        # Robust: the data is committed; a wake-up that fails is logged and must not raise.
-        transaction.on_commit(
-            partial(_after_commit, alias, queue, due_changed, first_use), using=alias, robust=True
-        )
+        after_commit(partial(_wake, alias, queue, due_changed, first_use))
 
 
-def _after_commit(alias: str, queue: str, due_changed: bool, first_use: bool) -> None:
+def after_commit(run: Callable[[], Any]) -> None:
+    """Call `run` when the caller's transaction has committed.
+
+    Where the caller commits by hand (`set_autocommit(False)`), Django does not say when, and
+    refuses: there it is left to the polling and the sweeps.
+    """
+    connection = connections[conf.DATABASE]
+    if connection.in_atomic_block or connection.get_autocommit():
+        # Robust: the data is committed; what fails here is logged and must not raise.
+        transaction.on_commit(run, using=conf.DATABASE, robust=True)
+
+
+def _wake(alias: str, queue: str, due_changed: bool, first_use: bool) -> None:
     # Many jobs of one transaction may have found the queue new.
     if first_use and (alias, queue) not in _known_queues:
         Queue.objects.using(alias).get_or_create(name=queue)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-from django.db.models.functions import Now
-
 from .. import transitions
+from ..clock import DatabaseNow
 from ..conf import conf
 from ..models import Job
 from ..states import State
@@ -65,6 +64,9 @@ class DueJobs:
 def _seconds_to_next() -> float | None:
     scheduled = Job.objects.using(conf.DATABASE).filter(state=State.SCHEDULED)
     first = (
-        scheduled.annotate(now=Now()).order_by("run_at", "id").values_list("run_at", "now").first()
+        scheduled.annotate(now=DatabaseNow())
+        .order_by("run_at", "id")
+        .values_list("run_at", "now")
+        .first()
     )
     return (first[0] - first[1]).total_seconds() if first else None

@@ -11,13 +11,12 @@ from typing import Any
 
 import psutil
 from django.db.models import F
-from django.db.models.functions import Now
 
 from .. import continuations, transitions
+from ..clock import DatabaseNow
 from ..conf import conf
 from ..models import Job, Queue, Server
 from ..queues import add_missing as add_missing_queues
-from ..states import State
 from ..wakeup import announce, can_notify
 from . import database, identity, wire
 from .arena import Arena
@@ -148,12 +147,15 @@ class Housekeeping:
                     "boot_id": boot_id,
                     "pid_namespace": pid_namespace,
                     "process_started": started,
-                    "heartbeat_at": Now(),
+                    "heartbeat_at": DatabaseNow(),
                     "queues": self.queues or [],
                 },
             )
         elif not servers.filter(name=self.server).update(
-            heartbeat_at=Now(), beat=F("beat") + 1, workers=self._workers(), load=self._load()
+            heartbeat_at=DatabaseNow(),
+            beat=F("beat") + 1,
+            workers=self._workers(),
+            load=self._load(),
         ):
             self._outbox.put(("given up",))
             return
@@ -207,7 +209,11 @@ class Housekeeping:
     # The others.
 
     def _look_after_servers(self) -> None:
-        rows = Server.objects.using(conf.DATABASE).exclude(name=self.server).annotate(now=Now())
+        rows = (
+            Server.objects.using(conf.DATABASE)
+            .exclude(name=self.server)
+            .annotate(now=DatabaseNow())
+        )
         others = list(rows.values_list("name", "beat", "heartbeat_at", "now", *_IDENTITY))
         self._watch.read(time.monotonic())
         self._watch.forget({row[0] for row in others})
@@ -219,15 +225,26 @@ class Housekeeping:
                 self._give_up(name, beat, f"server {name} gave no sign of life for {age:.0f} s")
 
     def _look_after_orphans(self) -> None:
-        """Free jobs that are processing on a server without a row: it had been given up."""
-        jobs = Job.objects.using(conf.DATABASE).filter(state=State.PROCESSING).exclude(server="")
+        """Free jobs held by a server without a row: it had been given up.
+
+        Also those that were deleted while they ran there, or nobody could ever requeue them.
+        """
         # First the jobs, then the servers: a server that came in between has its row by then.
-        holders = set(jobs.order_by().values_list("server", flat=True).distinct())
+        holders = self._holders()
         if not holders:
             return
         living = set(Server.objects.using(conf.DATABASE).values_list("name", flat=True))
         for name in holders - living:
             self._give_up(name, None, f"server {name} had been given up")
+
+    def _holders(self) -> set[str]:
+        """Return who holds jobs, hopping from name to name along the index."""
+        jobs = Job.objects.using(conf.DATABASE).order_by("server")
+        found: set[str] = set()
+        name: str | None = ""
+        while name := jobs.filter(server__gt=name).values_list("server", flat=True).first():
+            found.add(name)
+        return found
 
     def _give_up(self, name: str, beat: int | None, cause: str) -> None:
         freed = transitions.give_up(name, beat, cause)

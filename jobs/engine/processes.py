@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import psutil
@@ -47,21 +48,33 @@ def _end_with(lifeline: int, leads_group: bool) -> None:
 
 
 def kill_group(pid: int) -> None:
-    """End a worker and whatever its job has started, in its process group or out of it."""
+    """End a worker and whatever its job has started, in its process group or out of it.
+
+    Only for one that has not been reaped: its number may be somebody else's after that.
+    """
     try:
         offspring = psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         offspring = []
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it ended by itself, or has not become leader of its group yet
+    kill_leftovers(pid)
+    _kill(pid, partial(os.kill, pid, signal.SIGKILL))  # it may not lead its group yet
     for process in offspring:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            pass  # it was of the group
+        _kill(process.pid, process.kill)
+
+
+def kill_leftovers(pid: int) -> None:
+    """End what is left in the process group of a worker, which may have been reaped."""
+    _kill(pid, partial(os.killpg, pid, signal.SIGKILL))
+
+
+def _kill(pid: int, kill: Callable[[], None]) -> None:
+    try:
+        kill()
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        pass  # it ended by itself, or with its group
+    except (PermissionError, psutil.AccessDenied):
+        # Such as one that the job started by sudo. The rest must be ended all the same.
+        logger.warning("process or group %d belongs to another user and is left running", pid)
 
 
 def name_exit(code: int | None) -> str:

@@ -263,7 +263,7 @@ class Sentinel:
         for index, child in list(self.workers.items()):
             if child.process.is_alive():
                 continue
-            processes.kill_group(child.pid)  # what its job may have left running
+            processes.kill_leftovers(child.pid)  # what its job may have left running
             self._part_from(child)
             del self.workers[index]
             ended_well = child.process.exitcode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import time
 from typing import Any, NamedTuple, Protocol
@@ -19,6 +20,8 @@ SQLITE_SECONDS = 0.015
 #: Polling where nothing better exists: quickly under load, backing off to POLL_SECONDS.
 QUICK_SECONDS = 0.02
 LISTEN_AGAIN_SECONDS = 5.0
+#: What goes on for long is said once in so many seconds.
+LOG_SECONDS = 60.0
 
 
 class Hint(NamedTuple):
@@ -56,16 +59,26 @@ class Wakeup(Protocol):
 def for_connection(connection: BaseDatabaseWrapper) -> Wakeup:
     """Return the best source of hints for this database."""
     if can_notify(connection.alias):
-        try:
-            import psycopg  # noqa: F401
-        except ImportError:
-            logger.info("psycopg 3 is not installed, so polling every %g s", conf.POLL_SECONDS)
-        else:
+        if _can_listen():
             return Listener(connection)
+        logger.info(
+            "NOTIFY is not heard without psycopg 3.2 or newer; polling every %g s",
+            conf.POLL_SECONDS,
+        )
     # PRAGMA data_version is SQLite's own; an in-memory database has no second connection.
     if connection.vendor == "sqlite" and not _in_memory(connection):
         return VersionWatcher(connection)
     return Poller()
+
+
+def _can_listen() -> bool:
+    """Whether the driver can be asked for notifications without waiting for one."""
+    try:
+        import psycopg
+    except ImportError:
+        return False
+    found = re.match(r"(\d+)\.(\d+)", psycopg.__version__)
+    return found is not None and (int(found[1]), int(found[2])) >= (3, 2)
 
 
 def _in_memory(connection: Any) -> bool:
@@ -154,6 +167,7 @@ class Listener:
         self._connect_at = 0.0
         self._next_poll = 0.0
         self._echo = float("inf")
+        self._silent_until = 0.0
 
     def fileno(self) -> int | None:
         return None if self._connection is None else int(self._connection.fileno())
@@ -195,7 +209,7 @@ class Listener:
         try:
             return {note.payload for note in self._connection.notifies(timeout=0)}
         except psycopg.Error as error:
-            logger.info("LISTEN was cut off (%s); polling until it is back", str(error).strip())
+            self._complain("LISTEN was cut off", error)
             self.close()
             return set()
 
@@ -208,8 +222,14 @@ class Listener:
             self._connection = psycopg.connect(**self._params, autocommit=True)
             self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel())))
         except psycopg.Error as error:
-            logger.info("LISTEN failed (%s); polling until it works", str(error).strip())
+            self._complain("LISTEN failed", error)
             self.close()
+
+    def _complain(self, what: str, error: Exception) -> None:
+        now = time.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + LOG_SECONDS
+            logger.info("%s (%s); polling until it works", what, str(error).strip())
 
     def close(self) -> None:
         if self._connection is not None:

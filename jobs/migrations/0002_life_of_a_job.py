@@ -20,4 +20,25 @@ class Migration(migrations.Migration):
             name='options',
             field=jobs.models.fields.JSONTextField(blank=True, default=dict, verbose_name='options'),
         ),
+        migrations.RemoveConstraint(
+            model_name='counter',
+            name='jobs_counter_key',
+        ),
+        migrations.RemoveIndex(
+            model_name='job',
+            name='jobs_job_expiry_idx',
+        ),
+        migrations.AddField(
+            model_name='counter',
+            name='span',
+            field=models.PositiveSmallIntegerField(choices=[(60, 'Minute'), (3600, 'Hour')], default=60, editable=False, verbose_name='span'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(fields=['expires_at', 'id'], name='jobs_job_expiry_idx'),
+        ),
+        migrations.AddConstraint(
+            model_name='counter',
+            constraint=models.UniqueConstraint(fields=('span', 'minute', 'server', 'name'), name='jobs_counter_key'),
+        ),
     ]

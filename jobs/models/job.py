@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connections, models
-from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ..clock import DatabaseNow
 from ..states import State
 from .fields import JSONTextField
 
@@ -28,11 +28,13 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def due(self, as_of: datetime | None = None) -> JobQuerySet:
         """Return scheduled jobs whose time has come, by `as_of` or the database's clock."""
-        return self.filter(state=State.SCHEDULED, run_at__lte=Now() if as_of is None else as_of)
+        return self.filter(
+            state=State.SCHEDULED, run_at__lte=DatabaseNow() if as_of is None else as_of
+        )
 
     def expired(self, as_of: datetime | None = None) -> JobQuerySet:
         """Return finished jobs that need not be kept, by `as_of` or the database's clock."""
-        return self.filter(expires_at__lte=Now() if as_of is None else as_of)
+        return self.filter(expires_at__lte=DatabaseNow() if as_of is None else as_of)
 
     def held_by(self, server: str) -> JobQuerySet:
         """Return the jobs that `server` has claimed and not let go of, the oldest first."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ..clock import DatabaseNow
 from ..conf import queue_name
 from ..exceptions import InvalidArguments, InvalidFunction, InvalidOption, InvalidSchedule
 from ..functions import check_call, resolve_for_enqueue
@@ -36,7 +36,7 @@ class RecurringJobQuerySet(models.QuerySet["RecurringJob"]):
 
     def due(self, as_of: datetime | None = None) -> RecurringJobQuerySet:
         """Return those whose time has come, by `as_of` or the database's clock, in order."""
-        return self.filter(next_run__lte=Now() if as_of is None else as_of).order_by(
+        return self.filter(next_run__lte=DatabaseNow() if as_of is None else as_of).order_by(
             "next_run", "id"
         )
 

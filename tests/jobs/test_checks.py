@@ -160,6 +160,16 @@ def test_an_unknown_database_is_refused(settings):
     assert "default" in message.hint
 
 
+@pytest.mark.skipif(connection.features.supports_timezones, reason="it stores moments, not texts")
+def test_a_database_that_stores_another_time_zone_is_refused(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "TIME_ZONE", "Europe/Berlin")
+
+    [message] = errors()
+
+    assert message.id == "jobs.E005"
+    assert "['TIME_ZONE'] is 'Europe/Berlin'" in message.msg
+
+
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="a setting of SQLite")
 def test_deferred_transactions_on_sqlite_are_warned_about(monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"timeout": 20})

@@ -1,8 +1,12 @@
 """Creating jobs and steering them through the public API."""
 
+import io
 from datetime import UTC, date, datetime, timedelta
+from datetime import timezone as tz
 from decimal import Decimal
-from zoneinfo import ZoneInfo
+from importlib import resources
+from pathlib import Path
+from zoneinfo import TZPATH, ZoneInfo
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -11,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
 import jobs
-from jobs import transitions, wakeup
+from jobs import conf, transitions, wakeup
 from jobs.models import Job, Queue
 from jobs.outcomes import Kind, Outcome
 from jobs.states import State
@@ -384,8 +388,20 @@ def test_a_keyword_argument_that_is_not_json_is_refused_by_name():
         ({"expires_after": float("inf")}, "expires_after=inf"),
         ({"expires_after": timedelta.max}, "expires_after="),
         ({"run_after": timedelta.max}, "run_after="),
+        ({"run_after": timedelta.min}, "run_after="),
+        (
+            {"run_after": datetime.max.replace(tzinfo=tz(timedelta(hours=-5)))},
+            "must be at most 10000000000 seconds away",
+        ),
+        ({"queue": "a\x00b"}, "queue='a\\x00b' must not hold control characters"),
+        ({"queue": "a\nb"}, "control characters"),
+        ({"queue": "a\ud800"}, "half surrogates"),
+        ({"retry_delays": [10**400]}, "must hold at most 10000000000 seconds each"),
+        ({"retry_delays": [10**5000]}, "must hold at most 10000000000 seconds each"),
+        ({"retry_delays": [-(10**5000)]}, "must hold seconds from 0 up"),
+        ({"queue": "x" * 10_000}, "x… must have at most 100 characters"),
     ],
-    ids=repr,
+    ids=lambda value: conf.shown(value)[:60].encode("ascii", "replace").decode(),
 )
 def test_a_bad_option_is_refused_by_name(options, named):
     with pytest.raises(jobs.InvalidOption) as caught:
@@ -416,6 +432,47 @@ def test_run_after_is_refused_at_the_decorator():
 
 
 # Surroundings
+
+
+@pytest.mark.django_db
+def test_a_moment_before_all_times_is_due_at_once():
+    past = datetime.min.replace(tzinfo=tz(timedelta(hours=5)))
+
+    assert jobs.schedule(functions.nothing, run_after=past).state == State.ENQUEUED
+
+
+@pytest.mark.django_db
+def test_a_time_zone_without_a_name_is_not_kept():
+    with timezone.override(ZoneInfo.from_file(io.BytesIO(tz_data("Europe/Berlin")))):
+        job = jobs.enqueue(functions.nothing)
+
+    assert job.time_zone == ""
+
+
+def tz_data(name):
+    for folder in TZPATH:
+        if (file := Path(folder, name)).exists():
+            return file.read_bytes()
+    return resources.files("tzdata.zoneinfo").joinpath(*name.split("/")).read_bytes()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_commits_by_hand_can_enqueue_and_steer():
+    transaction.set_autocommit(False)
+    try:
+        job = jobs.enqueue(functions.nothing)
+        child = jobs.continue_with(job, functions.nothing)
+        jobs.enqueue_many(functions.nothing, [(1,)])
+        assert jobs.delete(child)
+        transaction.rollback()
+        assert not Job.objects.exists()
+        job = jobs.enqueue(functions.nothing)
+        transaction.commit()
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+    assert Job.objects.get() == job
 
 
 @pytest.mark.django_db

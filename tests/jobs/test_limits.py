@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 import uuid
 from datetime import timedelta
@@ -68,18 +69,14 @@ def test_a_deleted_job_is_ended_by_the_signal(function) -> None:
     job = jobs.enqueue(function, 5)
     desk = Desk()
 
-    def delete(signum: int, frame: object) -> None:
+    def delete() -> None:
         desk.cancelled = True
         os.kill(os.getpid(), CANCEL_SIGNAL)
 
-    # Another timer than the one that time limits use.
-    before = signal.signal(signal.SIGVTALRM, delete)
-    signal.setitimer(signal.ITIMER_VIRTUAL, 0.05)
-    try:
-        outcome = run(job, desk)
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+    timer = threading.Timer(0.1, delete)
+    timer.start()
+    outcome = run(job, desk)
+    timer.join()
     assert (outcome.kind, outcome.reason) == (
         Kind.DELETED,
         "cancelled: the job was deleted while it ran",

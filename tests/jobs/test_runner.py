@@ -7,11 +7,14 @@ import pytest
 from django.utils import timezone
 
 import jobs
+from jobs import transitions
 from jobs.models import Job
 from jobs.outcomes import Kind
+from jobs.runner import Run, execute
 from jobs.states import State
 from jobs.testing import drain
 from tests import functions
+from tests.jobs.test_limits import Desk
 
 pytestmark = pytest.mark.django_db
 
@@ -28,6 +31,62 @@ def huge():
 
 async def fail_later():
     raise ValueError("later")
+
+
+def behind_a_decorator(function):
+    def call(*args):
+        return function(*args)
+
+    return call
+
+
+undercover = behind_a_decorator(functions.later)
+undercover.__qualname__ = "undercover"
+undercover_busy = behind_a_decorator(functions.busy_async)
+undercover_busy.__qualname__ = "undercover_busy"
+
+
+class AsyncCall:
+    async def __call__(self, number):
+        return number + 1
+
+
+async_call = AsyncCall()
+
+
+def generate():
+    yield 1
+
+
+async def generate_later():
+    yield 1
+
+
+async def hand_out_generator():
+    return generate_later()
+
+
+@jobs.job
+def hand_out(kind):
+    return generate() if kind == "sync" else generate_later()
+
+
+class Rotten(dict):
+    def items(self):
+        raise RuntimeError("rotten")
+
+
+def rotten():
+    return Rotten(a=1)
+
+
+class RottenError(Exception):
+    def __str__(self):
+        raise SystemExit("rotten")
+
+
+def raise_rotten():
+    raise RottenError
 
 
 @jobs.job(retry_delays=lambda number: "soon")
@@ -169,6 +228,52 @@ def test_an_async_function_that_raises_fails_its_job():
     assert "in fail_later" in attempt_of(job)["error"]["traceback"]
 
 
+@pytest.mark.parametrize("path", ["undercover", "async_call"])
+def test_an_async_function_that_does_not_look_like_one_is_awaited(path):
+    job = jobs.enqueue(f"{__name__}.{path}", 1)
+
+    drain()
+
+    assert (fresh(job).state, fresh(job).result) == (State.SUCCEEDED, 2)
+
+
+def test_an_async_function_that_does_not_look_like_one_has_its_time_limit():
+    job = jobs.using(undercover_busy, timeout=0.05, max_retries=0).enqueue(5)
+    [claimed] = transitions.claim("default", 1, server="s", token="f" * 32, idle=1)
+
+    outcome = execute(claimed, "w", Desk())
+
+    assert (outcome.id, outcome.kind) == (job.id, Kind.FAILED)
+    assert outcome.reason == "JobTimeout: it ran longer than its 0.05 s"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_generator_that_is_returned_fails_the_job(kind):
+    job = jobs.using(hand_out, max_retries=0).enqueue(kind)
+
+    drain()
+
+    assert fresh(job).state == State.FAILED
+    assert fresh(job).reason == (
+        "TypeError: it returned a generator, of which nothing ran; "
+        "make the job a function that loops over it."
+    )
+
+
+def test_a_generator_from_an_async_function_fails_the_job():
+    job = jobs.using(hand_out_generator, max_retries=0).enqueue()
+
+    drain()
+
+    assert fresh(job).state == State.FAILED
+
+
+@pytest.mark.parametrize("function", [generate, generate_later, f"{__name__}.generate"])
+def test_a_generator_function_is_refused(function):
+    with pytest.raises(jobs.InvalidFunction, match="is a generator: .* loops over it"):
+        jobs.enqueue(function)
+
+
 def test_a_job_fails_when_its_retries_are_used_up():
     job = jobs.using(functions.fail, max_retries=1, retry_delays=[60]).enqueue()
 
@@ -212,6 +317,53 @@ def test_a_retry_policy_that_fails_fails_its_job():
 
     assert fresh(job).state == State.FAILED
     assert "its retry policy raised ValueError" in fresh(job).reason
+
+
+def test_an_option_of_a_newer_version_is_ignored_with_a_warning(caplog):
+    job = jobs.using(functions.fail, max_retries=0).enqueue()
+    Job.objects.update(options={"max_retries": 0, "colour": "red", "timeout": "never"})
+
+    drain()
+
+    assert (fresh(job).state, fresh(job).error_type) == (State.FAILED, "ValueError")
+    for name in ("colour", "timeout"):
+        assert f"#{job.id}: its option '{name}' means nothing to this version" in caplog.text
+
+
+@pytest.mark.parametrize("options", ["{", "[]", "7"])
+def test_options_that_can_t_be_read_fail_the_job(options):
+    job = jobs.using(functions.nothing).enqueue()
+    [claimed] = transitions.claim("default", 1, server="s", token="f" * 32, idle=1)
+
+    outcome = execute(claimed._replace(options=options), "w")
+
+    assert (outcome.id, outcome.kind) == (job.id, Kind.RETRY)
+
+
+def test_a_result_that_raises_when_it_is_looked_at_is_kept_as_text():
+    job = jobs.enqueue(rotten)
+
+    drain()
+
+    assert (fresh(job).state, fresh(job).result) == (State.SUCCEEDED, "{'a': 1}")
+
+
+def test_an_error_that_raises_when_it_is_described_fails_the_job():
+    job = jobs.using(raise_rotten, max_retries=0).enqueue()
+
+    drain()
+
+    assert (fresh(job).state, fresh(job).attempt) == (State.FAILED, 1)
+
+
+def test_nothing_gets_out_of_a_run(monkeypatch, caplog):
+    jobs.enqueue(functions.fail)
+    monkeypatch.setattr(Run, "failed", lambda *_: functions.leave())
+
+    [outcome] = drain()
+
+    assert (outcome.kind, outcome.error_type) == (Kind.FAILED, "WorkerError")
+    assert "could not be run" in caplog.text
 
 
 def test_the_same_failure_has_the_same_key():

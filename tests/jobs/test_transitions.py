@@ -79,6 +79,15 @@ def test_a_claim_takes_only_its_queue():
     assert claim() == []
 
 
+def test_a_claim_says_the_queue_as_its_job_was_enqueued():
+    jobs.using(functions.nothing, queue="Mail").enqueue()
+    one_queue = Job.objects.filter(queue="mail").exists()  # by this database's collation
+
+    claims = transitions.claim("mail", 10, server="s", token=TOKEN, idle=10)
+
+    assert [job.queue for job in claims] == (["Mail"] if one_queue else [])
+
+
 def test_a_claim_takes_no_scheduled_job():
     jobs.schedule(functions.nothing, run_after=timedelta(1))
 
