@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 # One run of the tests for each; those that do not answer are named and left out.
-TEST_DATABASE_URLS ?= sqlite postgres://postgres@127.0.0.1:5432/bonfire
+TEST_DATABASE_URLS ?= sqlite postgres://postgres@127.0.0.1:5432/bonfire mysql://root@127.0.0.1:3306/bonfire
 
 .PHONY: run test lint bench format messages clean
 
@@ -47,4 +47,7 @@ $(VENV)/.run: $(VENV)/bin/python requirements.txt
 
 $(VENV)/.dev: $(VENV)/bin/python requirements.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@# It is compiled, and needs the headers of MariaDB's client; without it those tests are left out.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "mysqlclient>=2.2" \
+	  >$(VENV)/mysqlclient.log 2>&1 || echo "mysqlclient can't be built here, see $(VENV)/mysqlclient.log"
 	@touch $@ $(VENV)/.run

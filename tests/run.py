@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 PORTS = {"postgres": 5432, "mysql": 3306}
@@ -16,6 +17,8 @@ def missing(url: str) -> str:
     if url == "sqlite":
         return ""
     parts = urlsplit(url)
+    if parts.scheme == "mysql" and find_spec("MySQLdb") is None:
+        return "mysqlclient is not installed (it needs the headers of MariaDB's client)"
     address = (parts.hostname or "127.0.0.1", parts.port or PORTS.get(parts.scheme, 0))
     try:
         socket.create_connection(address, 3).close()
