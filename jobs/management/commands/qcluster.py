@@ -43,11 +43,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if sys.platform == "win32":
             raise CommandError(_("Workers are forked, which Windows can't do; use WSL."))
-        from ...engine.cluster import Cluster
+        from ...engine.cluster import Cluster, too_many_workers
 
         cluster = Cluster(
             queues=options["queues"], workers=options["workers"], label=options["name"]
         )
+        if problem := too_many_workers(cluster.workers):
+            raise CommandError(problem)
         cluster.start()
         if cluster.status:
             sys.exit(cluster.status)
