@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import secrets
 import signal
 import time
@@ -18,8 +19,35 @@ from .sentinel import GIVEN_UP, Plan, Sentinel
 
 logger = logging.getLogger(__name__)
 
+#: Descriptors that the sentinel holds for each worker: a socket, and the two pipes of its process.
+#: The dispatcher needs no more: it inherits the pipes and has a socket of its own to each worker.
+WORKER_FDS = 3
+#: Whatever else they hold; generously, for libraries and log files.
+OTHER_FDS = 64
+#: A worker waits by select(), which takes no descriptor above that.
+SELECT_FDS = 1024
+
 #: A sentinel that died is replaced, but not more often than this.
 RESTART_SECONDS = 0.2
+
+
+def too_many_workers(workers: int) -> str | None:
+    """Return why a server of this process can't have so many workers and what to do, or None."""
+    needed = OTHER_FDS + WORKER_FDS * workers
+    limit, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY or limit > SELECT_FDS:
+        limit = SELECT_FDS
+    if needed <= limit:
+        return None
+    fitting = max(0, (limit - OTHER_FDS) // WORKER_FDS)
+    if limit == SELECT_FDS:
+        remedy = f"Start several servers, each with at most {fitting}."
+    else:
+        remedy = f"Raise the limit (ulimit -n {needed}), or have at most {fitting}."
+    return (
+        f"{workers} workers need about {needed} open files in one process, and {limit} are "
+        f"possible here. {remedy}"
+    )
 
 
 class Cluster(djangoq.Cluster):

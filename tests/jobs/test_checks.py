@@ -3,18 +3,22 @@
 import gc
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from django.apps import apps
 from django.conf import settings as project_settings
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 import jobs
 from jobs.checks import check_settings
-from tests.cluster import ROOT, database_url
+from jobs.engine.cluster import OTHER_FDS, WORKER_FDS, too_many_workers
+from tests.cluster import ROOT, database_url, until
 
 
 def errors(*ignored):
@@ -178,6 +182,47 @@ def test_deferred_transactions_on_sqlite_are_warned_about(monkeypatch):
 
     assert message.id == "jobs.W001"
     assert '"transaction_mode": "IMMEDIATE"' in message.hint
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "remedy"),
+    [
+        (256, 100, r"Raise the limit \(ulimit -n 364\), or have at most 64\."),
+        (10_000, 500, r"Start several servers, each with at most 320\."),
+        (resource.RLIM_INFINITY, 500, r"Start several servers, each with at most 320\."),
+        (10, 1, r"or have at most 0\."),
+    ],
+)
+def test_qcluster_does_not_start_with_more_workers_than_files_can_be_open(
+    monkeypatch, limit, workers, remedy
+):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+
+    with pytest.raises(CommandError, match=f"{workers} workers need about .* {remedy}"):
+        call_command("qcluster", workers=workers, skip_checks=True)
+
+
+@pytest.mark.parametrize(("limit", "workers"), [(256, 64), (1024, 320), (-1, 320)])
+def test_as_many_workers_as_files_can_be_open_are_fine(monkeypatch, limit, workers):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+
+    assert too_many_workers(workers) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_server_holds_as_many_files_as_foreseen(cluster):
+    def most(workers):
+        server = cluster("--workers", str(workers))
+        until(lambda: len(server.workers) == workers)
+        server.dispatcher.kill()  # the next one inherits what the sentinel holds
+        until(lambda: "starting another" in server.text and len(server.helpers) == 2)
+        time.sleep(1)  # it settles down unseen
+        return max(process.num_fds() for process in [server.sentinel, *server.helpers])
+
+    few, many = most(2), most(8)
+
+    assert many - few <= 6 * WORKER_FDS
+    assert few <= OTHER_FDS + 2 * WORKER_FDS
 
 
 @pytest.mark.django_db(transaction=True)

@@ -51,7 +51,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if sys.platform == "win32":
             raise CommandError(_("Workers are forked, which Windows can't do; use WSL."))
-        from ...engine.cluster import Cluster
+        from ...engine.cluster import Cluster, too_many_workers
 
         cluster = Cluster(
             queues=options["queues"],
@@ -59,6 +59,8 @@ class Command(BaseCommand):
             label=options["name"],
             drain=options["drain"],
         )
+        if problem := too_many_workers(cluster.workers):
+            raise CommandError(problem)
         cluster.start()
         if cluster.status:
             sys.exit(cluster.status)
