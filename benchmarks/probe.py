@@ -139,6 +139,49 @@ def lateness(count: str, seconds: str) -> dict:
     return {"p50_ms": round(statistics.median(late), 1), "max_ms": round(late[-1], 1)}
 
 
+def declare(count: str) -> dict:
+    """Declare recurring jobs that are all due every 15 seconds."""
+    import jobs
+
+    for number in range(int(count)):
+        jobs.recurring(
+            f"r{number}", functions.nothing, args=[number], cron="*/15 * * * * *", timezone="UTC"
+        )
+    return {}
+
+
+def occurrences(count: str, rounds: str) -> dict:
+    """Wait for so many rounds, and tell of each how complete, double and late it was."""
+    from collections import Counter
+    from datetime import datetime
+
+    from jobs.models import HistoryEntry, Job
+
+    def complete() -> list:
+        rows = Job.objects.filter(state="succeeded").values_list("occurrence", flat=True)
+        return [o for o, n in sorted(Counter(rows).items()) if n >= int(count)]
+
+    # The first one may have come while they were being declared.
+    while len(complete()) < int(rounds) + 1:
+        time.sleep(0.2)
+    found = complete()[-int(rounds) :]
+    jobs_of = Job.objects.filter(occurrence__in=found)
+    pairs = Counter(jobs_of.values_list("recurring_job", "occurrence"))
+    due = dict(jobs_of.values_list("pk", "occurrence"))
+    late = sorted(
+        1000 * (datetime.fromisoformat(e.data["started"]) - due[e.job_id]).total_seconds()
+        for e in HistoryEntry.objects.filter(state="processing", job__in=list(due))
+    )
+    return {
+        "rounds": len(found),
+        "jobs": len(pairs),
+        "double": sum(n - 1 for n in pairs.values()),
+        "late_ms_p50": round(statistics.median(late)),
+        "late_ms_p95": round(late[int(0.95 * len(late))]),
+        "late_ms_max": round(late[-1]),
+    }
+
+
 def paced(count: str, path: str) -> dict:
     """Enqueue one job each 100 ms on an idle system; ms from enqueue's return to the start."""
     import jobs

@@ -201,19 +201,27 @@ class ReasonForm(ActionForm):
     reason = forms.CharField(label=_("Reason:"), max_length=255, required=False)
 
 
-@admin.register(Queue)
-class QueueAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("name", "is_paused", "paused_at", "paused_by", "paused_reason", "created_at")
+class WithReason:
+    """Actions that ask why."""
+
     action_form = ReasonForm
+
+    class Media:
+        css = {"all": (f"{Job._meta.app_label}/admin.css",)}  # noqa: RUF012
+
+
+@admin.register(Queue)
+class QueueAdmin(WithReason, ReadOnly, admin.ModelAdmin):
+    list_display = ("name", "status", "paused_at", "paused_by", "paused_reason", "created_at")
     actions = ("pause", "resume")
 
     def has_change_permission(self, request: HttpRequest, *args: Any) -> bool:
         """Queues are paused and resumed in the list; none is edited."""
         return not any(args) and admin.ModelAdmin.has_change_permission(self, request)
 
-    @admin.display(description=_("paused"), boolean=True)
-    def is_paused(self, queue: Queue) -> bool:
-        return queue.paused_at is not None
+    @admin.display(description=_("state"), ordering="paused_at")
+    def status(self, queue: Queue) -> Any:
+        return _("paused") if queue.paused_at else _("active")
 
     @admin.action(description=_("Pause the selected queues"), permissions=["change"])
     def pause(self, request: HttpRequest, chosen: QuerySet[Queue]) -> None:
@@ -252,6 +260,27 @@ class QueueAdmin(ReadOnly, admin.ModelAdmin):
         self.message_user(request, f"{text}.", messages.SUCCESS if count else messages.WARNING)
 
 
+class StatusFilter(admin.SimpleListFilter):
+    """Active, paused, or with an error."""
+
+    title = _("state")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, Any]]:
+        return [("active", _("active")), ("paused", _("paused")), ("error", _("error"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        running = queryset.filter(paused_at=None)
+        match self.value():
+            case "active":
+                return running.filter(error="")
+            case "error":
+                return running.exclude(error="")
+            case "paused":
+                return queryset.filter(paused_at__isnull=False)
+        return queryset
+
+
 class RecurringJobForm(forms.ModelForm):
     class Meta:
         model = RecurringJob
@@ -260,23 +289,22 @@ class RecurringJobForm(forms.ModelForm):
 
 
 @admin.register(RecurringJob)
-class RecurringJobAdmin(admin.ModelAdmin):
+class RecurringJobAdmin(WithReason, admin.ModelAdmin):
     """Declared in code; here, operators change when and how, never which function runs."""
 
     form = RecurringJobForm
     list_display = (
         "name",
+        "status",
         "cron",
         "time_zone",
         "queue",
         "next_run",
         "last_run",
-        "status",
         "its_jobs",
     )
-    list_filter = ("queue", ("paused_at", admin.EmptyFieldListFilter))
+    list_filter = (StatusFilter,)
     search_fields = ("name", "func")
-    action_form = ReasonForm
     actions = ("trigger", "pause", "resume")
     readonly_fields = (
         "name",
