@@ -24,21 +24,16 @@ CATALOGUES = sorted(
 )
 
 
-def entries(catalogue: Path) -> dict[str, str]:
-    """Return source and translation of each text of a .po file."""
-    found = {}
+def entries(catalogue: Path) -> list[dict[str, str]]:
+    """Return the texts of a .po file, each as its keywords (msgid, msgstr, …) and their values."""
+    found = []
     for block in catalogue.read_text().split("\n\n"):
-        source, _, translated = block.partition("\nmsgstr ")
-        texts = [
-            "".join(
-                ast.literal_eval(quoted)
-                for quoted in re.findall(r'^(?:msgid )?(".*")$', part, re.M)
-            )
-            for part in (source, translated)
-        ]
-        found[texts[0]] = texts[1]
-    del found[""]  # the header
-    return found
+        entry: dict[str, str] = {}
+        for keyword, quoted in re.findall(r'^(msg\S+ )?(".*")$', block, re.M):
+            name = keyword.strip() or name
+            entry[name] = entry.get(name, "") + ast.literal_eval(quoted)
+        found.append(entry)
+    return found[1:]  # without the header
 
 
 @pytest.fixture
@@ -59,9 +54,16 @@ def test_each_text_is_translated_and_compiled(catalogue: Path) -> None:
     with catalogue.with_suffix(".mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
 
-    for text, translated in entries(catalogue).items():
-        assert translated, text
-        assert compiled.gettext(text) == translated, "run `make messages`"
+    for entry in entries(catalogue):
+        text, plural = entry["msgid"], entry.get("msgid_plural")
+        for number in (1, 2):
+            if plural is None:
+                wanted, got = entry["msgstr"], compiled.gettext(text)
+            else:
+                wanted = entry[f"msgstr[{number - 1}]"]
+                got = compiled.ngettext(text, plural, number)
+            assert wanted, text
+            assert got == wanted, "run `make messages`"
 
 
 @pytest.mark.django_db
