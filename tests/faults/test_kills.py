@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from django.db import transaction
 
 import jobs
 from jobs.models import Job, Server
@@ -172,13 +173,23 @@ def test_sigterm_gives_back_what_has_not_started_and_waits_for_what_runs(
     cluster: Start, journal: Path
 ) -> None:
     server = cluster("--workers", "1")
-    jobs.enqueue(functions.slow, str(journal), 1)
+    # Short so far, so jobs are claimed ahead of the only worker; then one of them takes long.
+    jobs.enqueue_many(functions.nothing, [(i,) for i in range(300)])
+    until(lambda: succeeded(300))
+    with transaction.atomic():
+        running = jobs.enqueue(functions.slow, str(journal), 2)
+        jobs.enqueue_many(functions.nothing, [(i,) for i in range(245)])
     until(lambda: began(journal))
-    jobs.enqueue(functions.slow, str(journal), 1)
+    ahead = list(Job.objects.filter(state=State.PROCESSING).exclude(pk=running.pk))
+    # Two messages are with the worker, the rest with the dispatcher.
+    assert len(ahead) > 2, "nothing was claimed ahead"
     assert server.stop() == 0
-    assert succeeded(1)
-    waiting = Job.objects.exclude(state=State.SUCCEEDED).get()
-    assert (waiting.state, waiting.attempt, waiting.claim_token) == (State.ENQUEUED, 0, "")
+    running.refresh_from_db()
+    assert running.state == State.SUCCEEDED
+    for job in ahead:
+        job.refresh_from_db()
+        assert (job.state, job.reason) == (State.ENQUEUED, "its server was stopped")
+        assert (job.attempt, job.claim_token, job.server) == (0, "", "")
     assert not Server.objects.exists()
 
 
@@ -216,16 +227,16 @@ def test_jobs_behind_a_long_one_are_taken_back(cluster: Start, journal: Path) ->
     until(lambda: succeeded(600), 3.5)
 
 
-def test_a_server_works_only_its_queues_in_their_order(cluster: Start) -> None:
-    late = jobs.using(functions.nothing, queue="b").enqueue()
-    first = jobs.using(functions.nothing, queue="a").enqueue()
-    other = jobs.using(functions.nothing, queue="c").enqueue()
+def test_a_server_works_only_its_queues_in_their_order(cluster: Start, journal: Path) -> None:
+    def enqueue(queue: str) -> list[str]:
+        slow = jobs.using(functions.slow, queue=queue)
+        return [str(slow.enqueue(str(journal), 0.01).pk) for _ in range(3)]
+
+    late, other, first = enqueue("b"), enqueue("c"), enqueue("a")
     cluster("--queues", "a,b", "--workers", "1")
-    until(lambda: succeeded(2))
-    for job in (late, first, other):
-        job.refresh_from_db()
-    assert other.state == State.ENQUEUED
-    assert first.state_changed_at <= late.state_changed_at
+    until(lambda: succeeded(6))
+    assert [line.split()[1] for line in began(journal)] == first + late
+    assert set(Job.objects.filter(pk__in=other).values_list("state", flat=True)) == {"enqueued"}
 
 
 def test_nothing_stays_behind_after_a_stop(cluster: Start) -> None:
