@@ -29,6 +29,7 @@ def entries(catalogue: Path) -> list[dict[str, str]]:
     found = []
     for block in catalogue.read_text().split("\n\n"):
         entry: dict[str, str] = {}
+        name = ""
         for keyword, quoted in re.findall(r'^(msg\S+ )?(".*")$', block, re.M):
             name = keyword.strip() or name
             entry[name] = entry.get(name, "") + ast.literal_eval(quoted)
