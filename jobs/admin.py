@@ -289,7 +289,7 @@ class RecurringJobForm(forms.ModelForm):
 
 
 @admin.register(RecurringJob)
-class RecurringJobAdmin(WithReason, admin.ModelAdmin):
+class RecurringJobAdmin(WithReason, OnJobsDatabase, admin.ModelAdmin):
     """Declared in code; here, operators change when and how, never which function runs."""
 
     form = RecurringJobForm

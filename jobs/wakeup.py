@@ -87,7 +87,7 @@ def announce_queues() -> None:
     """Let the servers look at once which queues are paused, after the caller's commit."""
     alias = conf.DATABASE
     if can_notify(alias):
-        transaction.on_commit(partial(_notify, alias, QUEUES_CHANGED), using=alias, robust=True)
+        after_commit(partial(_notify, alias, QUEUES_CHANGED))
 
 
 def _notify(alias: str, payload: str) -> None:

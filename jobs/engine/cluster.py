@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 WORKER_FDS = 3
 #: Whatever else they hold; generously, for libraries and log files.
 OTHER_FDS = 64
-#: A worker waits by select(), which takes no descriptor above that.
-SELECT_FDS = 1024
 
 #: A sentinel that died is replaced, but not more often than this.
 RESTART_SECONDS = 0.2
@@ -35,18 +33,12 @@ def too_many_workers(workers: int) -> str | None:
     """Return why a server of this process can't have so many workers and what to do, or None."""
     needed = OTHER_FDS + WORKER_FDS * workers
     limit, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY or limit > SELECT_FDS:
-        limit = SELECT_FDS
-    if needed <= limit:
+    if limit == resource.RLIM_INFINITY or needed <= limit:
         return None
     fitting = max(0, (limit - OTHER_FDS) // WORKER_FDS)
-    if limit == SELECT_FDS:
-        remedy = f"Start several servers, each with at most {fitting}."
-    else:
-        remedy = f"Raise the limit (ulimit -n {needed}), or have at most {fitting}."
     return (
         f"{workers} workers need about {needed} open files in one process, and {limit} are "
-        f"possible here. {remedy}"
+        f"possible here. Raise the limit (ulimit -n {needed}), or have at most {fitting}."
     )
 
 

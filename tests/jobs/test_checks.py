@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from django.apps import apps
@@ -18,6 +17,7 @@ from django.db import connection
 import jobs
 from jobs.checks import check_settings
 from jobs.engine.cluster import OTHER_FDS, WORKER_FDS, too_many_workers
+from jobs.models import Job
 from tests.cluster import ROOT, database_url, until
 
 
@@ -188,8 +188,6 @@ def test_deferred_transactions_on_sqlite_are_warned_about(monkeypatch):
     ("limit", "workers", "remedy"),
     [
         (256, 100, r"Raise the limit \(ulimit -n 364\), or have at most 64\."),
-        (10_000, 500, r"Start several servers, each with at most 320\."),
-        (resource.RLIM_INFINITY, 500, r"Start several servers, each with at most 320\."),
         (10, 1, r"or have at most 0\."),
     ],
 )
@@ -202,7 +200,9 @@ def test_qcluster_does_not_start_with_more_workers_than_files_can_be_open(
         call_command("qcluster", workers=workers, skip_checks=True)
 
 
-@pytest.mark.parametrize(("limit", "workers"), [(256, 64), (1024, 320), (-1, 320)])
+@pytest.mark.parametrize(
+    ("limit", "workers"), [(256, 64), (1024, 320), (resource.RLIM_INFINITY, 1000)]
+)
 def test_as_many_workers_as_files_can_be_open_are_fine(monkeypatch, limit, workers):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
 
@@ -216,7 +216,8 @@ def test_a_server_holds_as_many_files_as_foreseen(cluster):
         until(lambda: len(server.workers) == workers)
         server.dispatcher.kill()  # the next one inherits what the sentinel holds
         until(lambda: "starting another" in server.text and len(server.helpers) == 2)
-        time.sleep(1)  # it settles down unseen
+        job = jobs.enqueue("math.sqrt", 4)  # who runs it has its lines and its connection
+        until(lambda: Job.objects.filter(pk=job.pk, state="succeeded").exists())
         return max(process.num_fds() for process in [server.sentinel, *server.helpers])
 
     few, many = most(2), most(8)
