@@ -114,7 +114,8 @@ def requeue(job: Job | int) -> bool:
 def delete(job: Job | int) -> bool:
     """Delete a job in whatever state; return False if it has just moved on.
 
-    The row stays, in state `deleted`, until it expires. Raises IllegalTransition for a job that
+    The row stays, in state `deleted`, until it expires. One that runs is ended, see JobCancelled;
+    one that a worker is about to begin may still run. Raises IllegalTransition for a job that
     is deleted already or does not exist any more.
     """
     return _steer(job, State.DELETED, lambda pk: transitions.delete([pk], "deleted"))

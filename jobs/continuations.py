@@ -6,7 +6,7 @@ whatever was missed, and so is what makes it correct.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum, StrEnum
 from functools import partial
 
@@ -15,10 +15,14 @@ from django.db.models import Exists, OuterRef, Q
 from . import transitions, wakeup
 from .conf import conf
 from .models import Job
-from .states import FINAL, State
+from .states import State
 
-#: A sweep looks at so many waiting jobs at once.
+#: So many children are settled in one transaction.
 CHUNK = 500
+#: So many such transactions are made at most in a sweep,
+SWEEP_PAGES = 10
+#: and in the process of whoever deletes a parent or adds a child.
+CLIENT_PAGES = 2
 
 
 class Condition(StrEnum):
@@ -64,17 +68,44 @@ VERDICTS: dict[Condition, dict[State, Verdict]] = {
 }
 
 
-def settle(parents: Iterable[int]) -> list[str]:
+def settle(parents: Iterable[int], pages: int | None = None) -> list[str]:
     """Release or give up the children of those `parents` that have ended; return their queues.
 
-    Children that are given up are parents themselves: theirs follow.
+    Children that are given up are parents themselves: theirs follow. `pages`: how many
+    transactions of a few hundred children to make at most; the sweep does the rest.
     """
     queues: list[str] = []
-    ids = list(parents)
-    while ids:
-        chunk, ids = ids[:CHUNK], ids[CHUNK:]
-        ids += _settle_children(chunk, queues)
+    left = list(parents)
+    while left and pages != 0:
+        found, left = settle_page(left)
+        queues += found
+        pages = None if pages is None else pages - 1
     return queues
+
+
+def settle_page(parents: Sequence[int]) -> tuple[list[str], list[int]]:
+    """Settle some hundred children at most; return their queues, and whose are still to settle."""
+    chunk, rest = list(parents[:CHUNK]), list(parents[CHUNK:])
+    children = list(
+        Job.objects.using(conf.DATABASE)
+        .filter(_decided(), parent__in=chunk, state=State.AWAITING)
+        # In this order, or SQLite with statistics reads the whole table instead of the index.
+        .order_by("parent_id", "id")
+        .values_list("pk", "condition", "parent__state")[:CHUNK]
+    )
+    by_verdict: dict[tuple[Verdict, str, State], list[int]] = {}
+    for pk, condition, ended in children:
+        verdict = VERDICTS[Condition(condition)][State(ended)]
+        by_verdict.setdefault((verdict, condition, State(ended)), []).append(pk)
+    queues: list[str] = []
+    for (verdict, condition, state), ids in by_verdict.items():
+        if verdict == Verdict.RELEASE:
+            queues += transitions.release(ids, f"its parent has {_WORDS[state]}").queues
+        else:
+            reason = f"its parent has {_WORDS[state]}, it waited for: {condition}"
+            rest += transitions.give_up_waiting(ids, reason).ids
+    # A full page: there may be more of these.
+    return queues, rest + (chunk if len(children) == CHUNK else [])
 
 
 def settle_after_commit(parents: Iterable[int]) -> None:
@@ -84,57 +115,34 @@ def settle_after_commit(parents: Iterable[int]) -> None:
 
 
 def _settle_and_announce(parents: list[int]) -> None:
-    for queue in set(settle(parents)):
+    for queue in set(settle(parents, CLIENT_PAGES)):
         wakeup.announce(queue)
 
 
 def sweep() -> list[str]:
-    """Settle all waiting jobs whose parents have ended or are gone; return their queues."""
-    queues: list[str] = []
+    """Settle waiting jobs whose parents have ended or are gone; return their queues."""
     waiting = Job.objects.using(conf.DATABASE).filter(state=State.AWAITING)
     parent = Job.objects.using(conf.DATABASE).filter(pk=OuterRef("parent_id"))
     ready = waiting.filter(_decided()).order_by("state_changed_at", "id")
-    parents = list(ready.values_list("parent_id", flat=True)[:CHUNK])
-    queues += settle(dict.fromkeys(parents))
+    parents = ready.values_list("parent_id", flat=True)[:CHUNK]
+    queues = settle(dict.fromkeys(parents), SWEEP_PAGES)
     orphans = waiting.filter(~Exists(parent)).order_by("state_changed_at", "id")
-    for pk, gone in orphans.values_list("pk", "parent_id")[:CHUNK]:
+    for pk, gone in list(orphans.values_list("pk", "parent_id")[:CHUNK]):
         transitions.give_up_waiting([pk], f"its parent #{gone} does not exist any more")
-        queues += settle([pk])
+        queues += settle([pk], SWEEP_PAGES)
     return queues
 
 
 def _decided() -> Q:
-    """Return what holds for a waiting job that need not wait any longer."""
+    """Return what holds for a waiting job that need not wait any longer.
+
+    A parent that was deleted while it runs has not ended before that run has.
+    """
     decided = Q()
     for condition, verdicts in VERDICTS.items():
         states = [state for state, verdict in verdicts.items() if verdict != Verdict.WAIT]
         decided |= Q(condition=condition, parent__state__in=states)
     return decided & Q(parent__claim_token="")
-
-
-def _settle_children(parents: list[int], queues: list[str]) -> list[int]:
-    """Settle the children of those parents that have ended; return the children given up."""
-    children = (
-        Job.objects.using(conf.DATABASE)
-        .filter(parent__in=parents, state=State.AWAITING)
-        # A job that was deleted while it runs has not ended before that run has.
-        .filter(parent__state__in=FINAL, parent__claim_token="")
-        # In this order, or SQLite with statistics reads the whole table instead of the index.
-        .order_by("parent_id", "id")
-        .values_list("pk", "condition", "parent__state")
-    )
-    by_verdict: dict[tuple[Verdict, str, State], list[int]] = {}
-    for pk, condition, ended in children:
-        verdict = VERDICTS[Condition(condition)][State(ended)]
-        by_verdict.setdefault((verdict, condition, State(ended)), []).append(pk)
-    given_up: list[int] = []
-    for (verdict, condition, state), ids in by_verdict.items():
-        if verdict == Verdict.RELEASE:
-            queues += transitions.release(ids, f"its parent has {_WORDS[state]}").queues
-        elif verdict == Verdict.GIVE_UP:
-            reason = f"its parent has {_WORDS[state]}, it waited for: {condition}"
-            given_up += transitions.give_up_waiting(ids, reason).ids
-    return given_up
 
 
 _WORDS = {

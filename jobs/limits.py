@@ -7,16 +7,25 @@ loop instead. Who does not end then is killed by the sentinel, which reads the s
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
+from asgiref.current_thread_executor import _WorkItem
+from asgiref.sync import async_to_sync
+
 from .exceptions import Interruption, JobCancelled, JobTimeout
 
 R = TypeVar("R")
 
+#: An interruption that came to nothing is tried again after so many seconds, at most; by chance,
+#: or it might meet the same destructor each time.
+AGAIN_SECONDS = 0.02
 #: Sent to a worker when the job in its slot was deleted.
 CANCEL_SIGNAL = signal.SIGUSR1
 
@@ -56,6 +65,9 @@ class Body:
         self.token, self.timeout, self.watch = token, timeout, watch
         self.interruption: Interruption | None = None
         self._deadline = 0.0
+        self._pid = os.getpid()
+        self._unraisable = sys.unraisablehook
+        self._awaits = False
         self._task: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
 
     def __enter__(self) -> Body:
@@ -75,19 +87,24 @@ class Body:
         if self.timeout is not None:
             self._deadline = time.monotonic() + self.timeout
         self.watch.set_deadline(self._deadline)
+        sys.unraisablehook = self._heed_unraisable
         Body._running = self
         signal.setitimer(signal.ITIMER_REAL, self.timeout or 0)
         self.interrupt()  # it may have been deleted while it was being loaded
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: object = None, error: object = None, place: object = None) -> None:
+        if os.getpid() != self._pid:
+            # A fork of the function's own came out of it: it is no worker, and must not become one.
+            os._exit(_status(error))
         if self.watch is UNWATCHED:
             return
         Body._running = None  # from here on the handler raises nothing
         signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = self._unraisable
         self.watch.set_deadline(0)
 
-    def interrupt(self) -> None:
-        """End the function if there is a reason to."""
+    def interrupt(self, frame: FrameType | None = None) -> None:
+        """End the function if there is a reason to. `frame`: what the main thread runs."""
         if self.interruption is not None:
             return
         if self.watch.is_cancelled(self.token):
@@ -96,17 +113,35 @@ class Body:
             self.interruption = JobTimeout(f"it ran longer than its {self.timeout:g} s")
         else:
             return
-        if self._task is None:
+        if not self._awaits or _in_sync_code(frame):
             raise self.interruption
-        loop, task = self._task
-        loop.call_soon_threadsafe(task.cancel)
+        if self._task is not None:  # else `_attend` will see it
+            loop, task = self._task
+            loop.call_soon_threadsafe(task.cancel)
 
-    async def attend(self, func: Callable[..., Awaitable[R]], *args: Any, **kwargs: Any) -> R:
-        """Await `func`, so that an interruption cancels it."""
+    def _heed_unraisable(self, unraisable: Any) -> None:
+        """Try again when the interruption hit a `__del__`, where Python only prints it."""
+        if isinstance(unraisable.exc_value, Interruption) and Body._running is self:
+            self.interruption = None
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, AGAIN_SECONDS))  # noqa: S311
+        else:
+            self._unraisable(unraisable)
+
+    def run_async(self, func: Callable[..., Awaitable[R]], *args: Any, **kwargs: Any) -> R:
+        """Run an async function to its end; an interruption cancels its task."""
+        self._awaits = True
+        try:
+            return async_to_sync(self._attend)(func, *args, **kwargs)
+        finally:
+            self._awaits = False
+
+    async def _attend(self, func: Callable[..., Awaitable[R]], *args: Any, **kwargs: Any) -> R:
         task = asyncio.current_task()
         assert task is not None
         self._task = asyncio.get_running_loop(), task
         try:
+            if self.interruption is not None:  # while the loop was starting
+                raise self.interruption
             return await func(*args, **kwargs)
         except asyncio.CancelledError:
             if self.interruption is not None:
@@ -116,6 +151,25 @@ class Body:
             self._task = None
 
 
+def _status(error: object) -> int:
+    """Return the exit status of a process that ended with this error."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    return int(error is not None)
+
+
+def _in_sync_code(frame: FrameType | None) -> bool:
+    """Whether the main thread runs sync code for a coroutine, rather than waiting for its end.
+
+    asgiref hands what is raised there back to the coroutine.
+    """
+    while frame is not None:
+        if frame.f_code is _WorkItem.run.__code__:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     if Body._running is not None:
-        Body._running.interrupt()
+        Body._running.interrupt(frame)

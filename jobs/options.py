@@ -118,7 +118,12 @@ class Options:
 
 
 def _seconds(value: Any) -> Any:
-    return value.total_seconds() if isinstance(value, timedelta) else value
+    """Return seconds as a plain number, whatever kind of number or timedelta was given."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    return int(value) if isinstance(value, int) else float(value)
 
 
 def _types(value: ErrorTypes | None) -> tuple[type[BaseException], ...]:

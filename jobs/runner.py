@@ -17,7 +17,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.db import connections
 
 from . import exactly_once as _exactly_once
@@ -87,19 +86,36 @@ def _execute(run: Run, watch: Watch) -> Outcome:
         with running(here, job.language, job.time_zone), _around(here):
             signals.job_started.send_robust(sender=Job, job=here)
             outcome = exactly_once(job, perform) if options.atomic else perform()
-            signals.job_finished.send_robust(sender=Job, job=here, outcome=outcome, error=None)
         if outcome is None:
             raise RuntimeError("a context manager of JOBS['AROUND'] swallowed the job's error")
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and _at_terminal():
             raise
-        outcome = run.failed(error, options)
+        if outcome is not None and outcome.recorded:
+            logger.exception("#%d was committed, then one of JOBS['AROUND'] raised", job.id)
+        else:
+            outcome = run.failed(error, options)
         # Here, where the error is still the current one, for whoever reports errors.
         signals.job_finished.send_robust(sender=Job, job=here, outcome=outcome, error=error)
+    else:
+        signals.job_finished.send_robust(sender=Job, job=here, outcome=outcome, error=None)
     if body is not None and body.interruption is not None:
-        # It may have hit a driver in the middle of an answer.
-        connections.close_all()
+        _forget_connections()
     return outcome
+
+
+def _forget_connections() -> None:
+    """Let go of all connections after an interruption.
+
+    It may have hit a driver in the middle of an answer, or Django between two lines that belong
+    together, whose wrapper would then keep a dead connection for ever. New wrappers are made.
+    """
+    for alias in connections:
+        try:
+            connections[alias].close()
+        except Exception as error:  # it may be in any state
+            logger.debug("closing %r after an interruption: %s", alias, error)
+        del connections[alias]
 
 
 def _perform(run: Run, target: Callable[..., Any], options: Options, body: Body) -> Outcome:
@@ -119,12 +135,12 @@ def _options_of_call(job: Claimed) -> Options:
 def _call(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], body: Body) -> Any:
     func = target.func if isinstance(target, JobFunction) else target
     if inspect.iscoroutinefunction(func):
-        value = async_to_sync(body.attend)(func, *args, **kwargs)
+        value = body.run_async(func, *args, **kwargs)
     else:
         value = func(*args, **kwargs)
     # An async function behind a decorator that is not, or an object with an async __call__.
     while inspect.isawaitable(value):
-        value = async_to_sync(body.attend)(partial(_same, value))
+        value = body.run_async(partial(_same, value))
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         raise TypeError(f"it returned a generator, of which nothing ran; {LOOP_OVER_IT}")
     return value

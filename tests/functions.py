@@ -12,9 +12,11 @@ import threading
 import time
 import uuid
 from datetime import UTC, datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone, translation
@@ -257,3 +259,64 @@ def spawn(path: str, generations: int) -> None:
     note(path, str(generations))
     if generations:
         jobs.enqueue(spawn, path, generations - 1)
+
+
+def before_transaction() -> None:
+    """Where a test does something."""
+
+
+def in_transaction() -> None:
+    before_transaction()
+    with transaction.atomic():
+        Group.objects.create(name=str(uuid.uuid4()))
+
+
+class Slow:
+    def __del__(self) -> None:
+        busy(0.006)
+
+
+def busy_in_destructors(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        Slow()
+        busy(0.001)
+
+
+async def busy_sync_in_async(seconds: float) -> None:
+    await sync_to_async(busy)(seconds)
+
+
+async def note_async(path: str, text: str) -> None:
+    note(path, text)
+
+
+async def sleep_async() -> None:
+    await asyncio.sleep(5)
+
+
+def fork(path: str) -> list[int]:
+    """Fork a child that leaves by sys.exit(0), and one that raises; return their statuses."""
+    statuses = []
+    for error in (SystemExit(0), ValueError("in the child")):
+        pid = os.fork()
+        if pid == 0:
+            raise error
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    note(path, "parent")
+    return statuses
+
+
+@jobs.job(timeout=0.02)
+def transactions_without_end() -> None:
+    while True:
+        with transaction.atomic(), transaction.atomic():
+            Group.objects.filter(name="").exists()
+
+
+class Days(IntEnum):
+    ONE = 86_400
+
+
+@jobs.job(expires_after=Days.ONE)
+def kept_for_a_day() -> None: ...

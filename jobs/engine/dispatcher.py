@@ -33,7 +33,7 @@ from .due import DueJobs
 from .line import RECALL_PAUSE_SECONDS, Line
 from .queues import Queues
 from .reconciling import Reconciler
-from .recorder import Pending, Recorder
+from .recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +84,8 @@ class Dispatcher:
         self._trusted_at = 0.0
         self._stuck_since: float | None = None
         self._look_at = self._cancel_at = 0.0
+        self._deleted: frozenset[Pair] = frozenset()  # held by us when last looked
+        self._ended: list[int] = []  # jobs whose children are to be settled
         self._drain_at = 0.0
 
     # The loop.
@@ -100,6 +102,8 @@ class Dispatcher:
                 self._look_for_work()
                 self._recall()
                 self._record()
+                self._acknowledge()
+                self._settle_children()
                 self._work_off_chores()
                 self._cancel()
                 self._reconcile()
@@ -148,7 +152,7 @@ class Dispatcher:
         waits = [1.0]
         if (flush := self.recorder.wait(idle=self._all_idle())) is not None:
             waits.append(flush)
-        if self.chores:
+        if self.chores or self._ended:
             waits.append(pause)
         if any(line.recalling for line in self.crew):
             waits.append(RECALL_PAUSE_SECONDS)
@@ -327,19 +331,26 @@ class Dispatcher:
             batch = self.recorder.flush()
             if not batch:
                 return
-            self._continue_after(batch)
             for pending in batch:
                 pending.line.committed(pending.number, pending.pair)
                 if pending.outcome.kind in (Kind.RETRY, Kind.MISSING):
                     self.due.expect(pending.outcome.delay or 0)
+                else:
+                    self._ended.append(pending.outcome.id)
 
-    def _continue_after(self, batch: list[Pending]) -> None:
-        """Release what waited for these jobs. If that fails, housekeeping will find it."""
-        ended = [p.outcome.id for p in batch if p.outcome.kind not in (Kind.RETRY, Kind.MISSING)]
-        _, queues = self.outage.attempt(lambda: continuations.settle(ended))
-        self._announce(queues or ())
-        self._woken = self._woken or bool(queues)
-        self._more = self._more or bool(queues)
+    def _settle_children(self) -> None:
+        """Release what waited for jobs that ended, a page per turn: they may be very many.
+
+        What is lost with this process is found by housekeeping's sweep.
+        """
+        if not self._ended:
+            return
+        done, page = self.outage.attempt(lambda: continuations.settle_page(self._ended))
+        if done and page is not None:
+            queues, self._ended = page
+            self._announce(queues)
+            self._woken = self._woken or bool(queues)
+            self._more = self._more or bool(queues)
 
     def _acknowledge(self) -> None:
         for line in self.crew:
@@ -364,6 +375,7 @@ class Dispatcher:
                     self._give_back(pairs, "its server was stopped", started=False)
                 else:
                     self.buffer.extendleft(reversed(recalled.own))
+                    self._drop_deleted()
                     self._give_back(recalled.foreign, "it waited behind a long job", started=False)
             elif looking and (line.must_recall(now) or (paused and line.holds_waiting(paused))):
                 line.revoke()
@@ -394,15 +406,28 @@ class Dispatcher:
             for line in self.crew
             if (found := line.slot.running()) and now - found.started >= CANCEL_SECONDS
         }
-        if not running:
+        if not running and not self._holds_waiting():
             return
         held = Job.objects.using(conf.DATABASE).held_by(self.server).filter(state=State.DELETED)
         _, pairs = self.outage.attempt(lambda: list(held.values_list("id", "claim_token")))
-        for pair in pairs or ():
+        self._deleted = frozenset(pairs or ())
+        for pair in self._deleted:
             if line := running.get(pair):
                 logger.info("#%d was deleted while it runs; ending it", pair[0])
                 line.slot.cancel(pair[1])
                 self._say("cancel", line.index)
+        for line in self.crew:
+            if self._deleted and line.holds_unstarted(self._deleted):
+                line.revoke()
+        self._drop_deleted()
+
+    def _drop_deleted(self) -> None:
+        """Let go of deleted jobs that were not sent."""
+        kept = [job for job in self.buffer if (job.id, job.token) not in self._deleted]
+        if len(kept) < len(self.buffer):
+            gone = {(job.id, job.token) for job in self.buffer} & self._deleted
+            self.buffer = deque(kept)
+            self._give_back(list(gone), "it was deleted", started=False)
 
     # Rows that are ours by name but in nobody's hands.
 
@@ -534,7 +559,7 @@ class Dispatcher:
         return (
             self.drain
             and not (self.drained or self.stopping or self.given_up)
-            and not (self.buffer or self.chores or self.recorder.pending)
+            and not (self.buffer or self.chores or self.recorder.pending or self._ended)
             and all(line.idle for line in self.crew)
         )
 

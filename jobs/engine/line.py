@@ -143,11 +143,18 @@ class Line:
 
     def holds_waiting(self, queues: Set[str]) -> bool:
         """Whether a job of one of `queues` has been sent but does not run."""
+        return self._waits(lambda job: job.queue in queues)
+
+    def holds_unstarted(self, pairs: Set[Pair]) -> bool:
+        """Whether one of these jobs has been sent but does not run."""
+        return self._waits(lambda job: (job.id, job.token) in pairs)
+
+    def _waits(self, wanted: Callable[[Claimed], bool]) -> bool:
         if self.recalling or not self._hello:
             return False
         running = self.slot.running()
         here = running.pair if running else None
-        return any(job.queue in queues and pair != here for pair, job in self.sent.items())
+        return any(pair != here and wanted(job) for pair, job in self.sent.items())
 
     def revoke(self) -> None:
         """Forbid the worker to begin anything else it was sent so far."""

@@ -106,17 +106,20 @@ class Station:
         self._job = None
         seconds = time.perf_counter() - self._began
         self._sent += 1
-        # Marshal takes exact types only.
-        plain = outcome._replace(
-            seconds=seconds,
-            kind=str(outcome.kind),
-            data=str(outcome.data),
-            waited=None if outcome.kind == Kind.MISSING else self._waited,
-        )
-        data = wire.frame(("outcome", self._sent, tuple(plain)))
+        waited = None if outcome.kind == Kind.MISSING else self._waited
+        try:
+            data = self._frame(outcome._replace(seconds=seconds, waited=waited))
+        except ValueError as error:
+            logger.exception("#%d: its outcome can't be passed on", job.id)
+            data = self._frame(broken(job, f"its outcome can't be passed on: {error}", seconds))
         self._unacknowledged.append((self._sent, data))
         self._send(data)
         self._slot.end()
+
+    def _frame(self, outcome: Outcome) -> bytes:
+        # Marshal takes exact types only.
+        plain = outcome._replace(kind=str(outcome.kind), data=str(outcome.data))
+        return wire.frame(("outcome", self._sent, tuple(plain)))
 
     def leave(self) -> None:
         """Wait until every outcome is safe, then hang up."""

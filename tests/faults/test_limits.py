@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from django.db import transaction
 
 import jobs
 from jobs.models import Job
@@ -111,3 +112,65 @@ def test_a_chain_of_continuations_runs_in_real_workers(cluster: Start) -> None:
     third = jobs.continue_with(second, functions.add_to_parent, 100)
     until(lambda: state(third) == State.SUCCEEDED, 5)
     assert third.result == 112
+
+
+def test_many_jobs_that_run_out_of_time_in_transactions_leave_workers_fit_for_others(
+    cluster: Start,
+) -> None:
+    server = cluster(jobs={"MAX_RETRIES": 0})
+    jobs.enqueue_many(functions.transactions_without_end, [()] * 150)
+    until(lambda: not Job.objects.filter(state__in=("enqueued", "processing")).exists(), 60)
+    others = 50
+    jobs.enqueue_many(functions.in_transaction, [()] * others)
+    until(lambda: Job.objects.filter(state=State.SUCCEEDED).count() == others, 20)
+    assert "Traceback" not in server.text.rpartition("transactions_without_end")[2]
+
+
+def test_a_job_deleted_while_it_waits_behind_another_does_not_run(
+    cluster: Start, journal: Path
+) -> None:
+    jobs.enqueue_many(functions.nothing, [(i,) for i in range(300)])
+    cluster(jobs={"WORKERS": 1})
+    until(lambda: Job.objects.filter(state=State.SUCCEEDED).count() == 300, 20)
+    with transaction.atomic():
+        jobs.enqueue(functions.slow, str(journal), 2)
+        waiting = [jobs.enqueue(functions.note, str(journal), "ran") for _ in range(20)]
+    until(lambda: pids(journal, "began"))
+    for job in waiting:
+        jobs.delete(job)
+    until(lambda: "ended" in journal.read_text())
+    last = jobs.enqueue(functions.add, 1)
+    until(lambda: state(last) == State.SUCCEEDED)
+    assert "ran" not in journal.read_text()
+    assert not Job.objects.exclude(claim_token="").exists()
+
+
+def test_an_option_of_a_strange_kind_of_number_costs_nothing(cluster: Start) -> None:
+    cluster()
+    job = jobs.enqueue(functions.kept_for_a_day)
+    until(lambda: state(job) == State.SUCCEEDED)
+    assert job.expires_at is not None
+
+
+def test_a_parent_of_very_many_children_wedges_nobody(cluster: Start) -> None:
+    parent = jobs.schedule(functions.nothing, run_after=timedelta(hours=1))
+    child = jobs.continue_with(parent, functions.nothing)
+    count = 6000
+    Job.objects.bulk_create(
+        [
+            Job(
+                func=child.func,
+                arguments={"args": [], "kwargs": {}},
+                queue=child.queue,
+                state=State.AWAITING,
+                parent=parent,
+                condition="succeeded",
+            )
+            for _ in range(count - 1)
+        ],
+        batch_size=500,
+    )
+    server = cluster(jobs={"PULSE_TIMEOUT_SECONDS": 1})
+    jobs.requeue(parent)
+    until(lambda: Job.objects.filter(state=State.SUCCEEDED).count() == count + 1, 60)
+    assert "hangs" not in server.text

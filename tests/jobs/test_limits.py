@@ -10,6 +10,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.db.transaction import Atomic
 
 import jobs
 from jobs import transitions
@@ -20,7 +21,8 @@ from jobs.runner import execute
 from tests import functions
 from tests.functions import busy, busy_async
 
-pytestmark = pytest.mark.django_db
+# An interruption costs the connections, and with them a test's transaction.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Desk:
@@ -129,3 +131,67 @@ def test_the_setting_limits_jobs_that_say_nothing(settings) -> None:
 def test_a_bad_timeout_is_refused(value) -> None:
     with pytest.raises(jobs.InvalidOption, match="timeout="):
         jobs.using(busy, timeout=value)
+
+
+@pytest.mark.parametrize("where", ["__enter__", "__exit__"])
+def test_an_interruption_inside_a_transaction_s_own_code_costs_no_later_job(
+    monkeypatch, where: str
+) -> None:
+    """Between two lines of Django's that belong together its connection believes what is untrue."""
+    plain = getattr(Atomic, where)
+
+    def interrupted(self: Atomic, *args: object) -> None:
+        plain(self, *args)
+        if where == "__enter__":
+            os.kill(os.getpid(), CANCEL_SIGNAL)
+
+    def interrupted_first(self: Atomic, *args: object) -> None:
+        os.kill(os.getpid(), CANCEL_SIGNAL)
+        plain(self, *args)
+
+    job = jobs.enqueue(functions.in_transaction)
+    follower = jobs.enqueue(functions.in_transaction)
+    claimed, after = claim(job), claim(follower)
+    desk = Desk()
+
+    def go() -> None:
+        desk.cancelled = True
+        monkeypatch.setattr(
+            Atomic, where, interrupted if where == "__enter__" else interrupted_first
+        )
+
+    monkeypatch.setattr(functions, "before_transaction", go)
+    assert execute(claimed, "w", desk).kind == Kind.DELETED
+    monkeypatch.undo()
+    assert execute(after, "w", Desk()).kind == Kind.SUCCEEDED
+
+
+def test_an_interruption_that_hits_a_destructor_comes_again() -> None:
+    job = jobs.using(functions.busy_in_destructors, timeout=0.05, max_retries=0).enqueue(5)
+    began = time.monotonic()
+    assert run(job, Desk()).error_type == "jobs.exceptions.JobTimeout"
+    assert time.monotonic() - began < 2
+
+
+def test_sync_code_of_an_async_function_is_interrupted() -> None:
+    job = jobs.using(functions.busy_sync_in_async, timeout=0.1, max_retries=0).enqueue(5)
+    began = time.monotonic()
+    assert run(job, Desk()).error_type == "jobs.exceptions.JobTimeout"
+    assert time.monotonic() - began < 2
+
+
+def test_an_async_function_whose_time_is_up_before_its_loop_runs_never_begins(journal) -> None:
+    job = jobs.using(functions.note_async, max_retries=0).enqueue(str(journal), "ran")
+    assert run(job, Desk(cancelled=True)).kind == Kind.DELETED
+    for milliseconds in range(1, 8):
+        call = jobs.using(functions.sleep_async, timeout=milliseconds / 1000, max_retries=0)
+        assert run(call.enqueue(), Desk()).kind == Kind.FAILED
+    assert journal.read_text() == ""
+
+
+def test_a_fork_that_comes_out_of_the_function_is_no_second_worker(journal) -> None:
+    job = jobs.enqueue(functions.fork, str(journal))
+    outcome = run(job, Desk())
+    assert outcome.kind == Kind.SUCCEEDED
+    assert '"value":[0,1]' in outcome.data
+    assert journal.read_text().splitlines() == ["parent"]

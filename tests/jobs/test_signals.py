@@ -138,3 +138,24 @@ def test_a_context_manager_that_swallows_the_error_does_not_make_a_success(setti
     job.refresh_from_db()
     assert job.state == State.FAILED
     assert "swallowed the job's error" in job.reason
+
+
+@contextmanager
+def raising_at_the_end(job):
+    yield
+    raise LookupError("while leaving")
+
+
+@jobs.job(atomic=True, timeout=5)
+def committed():
+    return 1
+
+
+def test_a_context_manager_that_raises_after_the_commit_changes_nothing(settings, heard):
+    settings.JOBS = {"AROUND": [f"{__name__}.raising_at_the_end"]}
+    job = jobs.enqueue(committed)
+    jobs.testing.drain()
+    job.refresh_from_db()
+    assert job.state == State.SUCCEEDED
+    [told] = [kwargs["outcome"].kind for name, kwargs in heard if name == "job_finished"]
+    assert told == "succeeded"
