@@ -238,6 +238,7 @@ def test_an_async_function_that_does_not_look_like_one_is_awaited(path):
     assert (fresh(job).state, fresh(job).result) == (State.SUCCEEDED, 2)
 
 
+@pytest.mark.django_db(transaction=True)  # an interruption costs the connection
 def test_an_async_function_that_does_not_look_like_one_has_its_time_limit():
     job = jobs.using(undercover_busy, timeout=0.05, max_retries=0).enqueue(5)
     [claimed] = transitions.claim("default", 1, server="s", token="f" * 32, idle=1)
