@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -26,10 +27,14 @@ def resolve(path: str) -> AnyCallable:
     Raises whatever the import raises; ImportError or AttributeError when there is nothing, and
     TypeError when what is there can't be called.
     """
-    try:
-        target = pkgutil.resolve_name(path)
-    except ValueError as error:
-        raise ImportError(f"{path!r} is not a dotted path") from error
+    module, _, name = path.rpartition(".")
+    # What it nearly always is; resolve_name would first try to import the function as a module.
+    target = getattr(sys.modules.get(module), name, None)
+    if target is None:
+        try:
+            target = pkgutil.resolve_name(path)
+        except ValueError as error:
+            raise ImportError(f"{path!r} is not a dotted path") from error
     if not callable(target):
         raise TypeError(f"{path!r} is a {type(target).__name__}, not a function")
     return target

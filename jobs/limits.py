@@ -82,14 +82,15 @@ class Body:
 
     def _begin(self) -> None:
         # Each time anew, because a job may have installed its own.
-        signal.signal(signal.SIGALRM, _interrupt)
         signal.signal(CANCEL_SIGNAL, _interrupt)
         if self.timeout is not None:
+            signal.signal(signal.SIGALRM, _interrupt)
             self._deadline = time.monotonic() + self.timeout
-        self.watch.set_deadline(self._deadline)
+            self.watch.set_deadline(self._deadline)
         sys.unraisablehook = self._heed_unraisable
         Body._running = self
-        signal.setitimer(signal.ITIMER_REAL, self.timeout or 0)
+        if self.timeout is not None:
+            signal.setitimer(signal.ITIMER_REAL, self.timeout)
         self.interrupt()  # it may have been deleted while it was being loaded
 
     def __exit__(self, kind: object = None, error: object = None, place: object = None) -> None:
@@ -99,9 +100,10 @@ class Body:
         if self.watch is UNWATCHED:
             return
         Body._running = None  # from here on the handler raises nothing
-        signal.setitimer(signal.ITIMER_REAL, 0)
         sys.unraisablehook = self._unraisable
-        self.watch.set_deadline(0)
+        if self.timeout is not None or self.interruption is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self.watch.set_deadline(0)
 
     def interrupt(self, frame: FrameType | None = None) -> None:
         """End the function if there is a reason to. `frame`: what the main thread runs."""
@@ -123,6 +125,7 @@ class Body:
         """Try again when the interruption hit a `__del__`, where Python only prints it."""
         if isinstance(unraisable.exc_value, Interruption) and Body._running is self:
             self.interruption = None
+            signal.signal(signal.SIGALRM, _interrupt)
             signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, AGAIN_SECONDS))  # noqa: S311
         else:
             self._unraisable(unraisable)

@@ -84,6 +84,8 @@ class Options:
 
     def over(self, other: Options) -> Options:
         """Return these options, with `other`'s where nothing is said here."""
+        if self is NOTHING_SAID:
+            return other
         said = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
         return replace(other, **said) if said else other
 

@@ -29,7 +29,7 @@ from .exceptions import JobCancelled
 from .functions import LOOP_OVER_IT, resolve, resolve_fresh
 from .limits import UNWATCHED, Body, Watch
 from .models import Job
-from .options import Options
+from .options import NOTHING_SAID, Options
 from .outcomes import Claimed, Kind, Outcome
 from .retry import Exhausted
 from .serialization import cut_result, dumps, load_arguments, result_entry
@@ -126,6 +126,8 @@ def _perform(run: Run, target: Callable[..., Any], options: Options, body: Body)
 
 
 def _options_of_call(job: Claimed) -> Options:
+    if job.options == "{}":
+        return NOTHING_SAID
     options, unknown = Options.restored(json.loads(job.options))
     for name in unknown:
         logger.warning("#%d: its option %r means nothing to this version; ignored", job.id, name)
