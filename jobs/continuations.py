@@ -85,17 +85,15 @@ def settle(parents: Iterable[int], pages: int | None = None) -> list[str]:
 
 def settle_page(parents: Sequence[int]) -> tuple[list[str], list[int]]:
     """Settle some hundred children at most; return their queues, and whose are still to settle."""
+    waiting = Job.objects.using(conf.DATABASE).filter(state=State.AWAITING)
+    if not waiting.exists():  # nearly always, and cheaper than to look for each parent
+        return [], []
     chunk, rest = list(parents[:CHUNK]), list(parents[CHUNK:])
-    # In this order, or SQLite with statistics reads the whole table instead of the index.
-    waiting = (
-        Job.objects.using(conf.DATABASE)
-        .filter(parent__in=chunk, state=State.AWAITING)
-        .order_by("parent_id", "id")
-    )
-    if not waiting.values_list("pk", flat=True)[:1]:  # nearly always; half the cost of the rest
-        return [], rest
     children = list(
-        waiting.filter(_decided()).values_list("pk", "condition", "parent__state")[:CHUNK]
+        waiting.filter(_decided(), parent__in=chunk)
+        # In this order, or SQLite with statistics reads the whole table instead of the index.
+        .order_by("parent_id", "id")
+        .values_list("pk", "condition", "parent__state")[:CHUNK]
     )
     by_verdict: dict[tuple[Verdict, str, State], list[int]] = {}
     for pk, condition, ended in children:

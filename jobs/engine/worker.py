@@ -108,17 +108,20 @@ class Station:
         self._sent += 1
         waited = None if outcome.kind == Kind.MISSING else self._waited
         try:
-            data = self._frame(outcome._replace(seconds=seconds, waited=waited))
+            data = self._frame(outcome, seconds, waited)
         except ValueError as error:
             logger.exception("#%d: its outcome can't be passed on", job.id)
-            data = self._frame(broken(job, f"its outcome can't be passed on: {error}", seconds))
+            outcome = broken(job, f"its outcome can't be passed on: {error}", seconds)
+            data = self._frame(outcome, seconds, waited)
         self._unacknowledged.append((self._sent, data))
         self._send(data)
         self._slot.end()
 
-    def _frame(self, outcome: Outcome) -> bytes:
+    def _frame(self, outcome: Outcome, seconds: float, waited: float | None) -> bytes:
         # Marshal takes exact types only.
-        plain = outcome._replace(kind=str(outcome.kind), data=str(outcome.data))
+        plain = outcome._replace(
+            kind=str(outcome.kind), data=str(outcome.data), seconds=seconds, waited=waited
+        )
         return wire.frame(("outcome", self._sent, tuple(plain)))
 
     def leave(self) -> None:
