@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any
 
@@ -125,10 +125,16 @@ def _perform(run: Run, target: Callable[..., Any], options: Options, body: Body)
     return run.succeeded(value, options)
 
 
+@lru_cache(maxsize=256)
+def _restored(text: str) -> tuple[Options, list[str]]:
+    """Return what the stored options say; many jobs say the same."""
+    return Options.restored(json.loads(text))
+
+
 def _options_of_call(job: Claimed) -> Options:
     if job.options == "{}":
         return NOTHING_SAID
-    options, unknown = Options.restored(json.loads(job.options))
+    options, unknown = _restored(job.options)
     for name in unknown:
         logger.warning("#%d: its option %r means nothing to this version; ignored", job.id, name)
     return options
