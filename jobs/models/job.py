@@ -135,11 +135,9 @@ class Job(models.Model):
             models.Index(fields=["expires_at", "id"], name="%(app_label)s_job_expiry_idx"),
             models.Index(fields=["server"], name="%(app_label)s_job_server_idx"),
         ]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["recurring_job", "occurrence"], name="%(app_label)s_once_per_occurrence"
-            )
-        ]
+        # Each occurrence once. Not a UniqueConstraint: on SQL Server, where NULLs are equal, only
+        # this leaves out the many jobs that have neither (and MySQL knows no condition).
+        unique_together = [("recurring_job", "occurrence")]
 
     def __str__(self) -> str:
         return f"#{self.pk} {self.func}"
