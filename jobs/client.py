@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
-from . import continuations, transitions, wakeup
+from . import continuations, pruning, transitions, wakeup
 from .conf import conf
 from .context import captured_language, captured_time_zone
 from .continuations import Condition
@@ -88,7 +88,7 @@ def continue_with(
     job = _plan(call.target, args, kwargs, call.options)
     job.parent_id = parent.pk if isinstance(parent, Job) else parent
     job.condition, job.state = on, State.AWAITING
-    if not Job.objects.using(conf.DATABASE).filter(pk=job.parent_id).exists():
+    if not pruning.keep_for_child(job.parent_id):
         raise _no_such_job(job.parent_id)
     transitions.create(job)
     wakeup.announce(job.queue)
