@@ -365,7 +365,9 @@ class Dispatcher:
                 else:
                     self.buffer.extendleft(reversed(recalled.own))
                     self._give_back(recalled.foreign, "it waited behind a long job", started=False)
-            elif looking and (line.must_recall(now) or (paused and line.holds_waiting(paused))):
+            elif looking and (
+                line.must_recall(now) or (paused and line.holds_waiting(self.queues.is_paused))
+            ):
                 line.revoke()
         if paused:
             self._leave_paused()
@@ -496,6 +498,7 @@ class Dispatcher:
                     token=uuid.uuid4().hex,
                     idle=idle - len(self.buffer),
                 )
+                self.queues.claimed(queue, claims)
                 self.buffer += claims
                 self._skipped += claims.skipped
 
@@ -520,10 +523,10 @@ class Dispatcher:
 
     def _leave_paused(self) -> None:
         """Give back the jobs of paused queues, without waking anybody for them."""
-        paused = self.queues.paused
-        pairs = [(job.id, job.token) for job in self.buffer if job.queue in paused]
+        is_paused = self.queues.is_paused
+        pairs = [(job.id, job.token) for job in self.buffer if is_paused(job.queue)]
         if pairs:
-            self.buffer = deque(job for job in self.buffer if job.queue not in paused)
+            self.buffer = deque(job for job in self.buffer if not is_paused(job.queue))
             reason = "its queue was paused"
             self._chore(pairs, lambda: transitions.give_back(pairs, reason, started=False))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..outcomes import Claimed, Outcome
@@ -141,13 +141,13 @@ class Line:
             return len(self.sent) > 1
         return any(message > self.slot.revoked for message, _ in self.slot.behind())
 
-    def holds_waiting(self, queues: Set[str]) -> bool:
-        """Whether a job of one of `queues` has been sent but does not run."""
+    def holds_waiting(self, is_paused: Callable[[str], bool]) -> bool:
+        """Whether a job of a paused queue has been sent but does not run."""
         if self.recalling or not self._hello:
             return False
         running = self.slot.running()
         here = running.pair if running else None
-        return any(job.queue in queues and pair != here for pair, job in self.sent.items())
+        return any(pair != here and is_paused(job.queue) for pair, job in self.sent.items())
 
     def revoke(self) -> None:
         """Forbid the worker to begin anything else it was sent so far."""
