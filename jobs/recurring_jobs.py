@@ -77,8 +77,8 @@ def recurring(
     time, so edits and pauses by operators stay. In `AppConfig.ready()` it is only remembered, and
     written by `migrate` and by servers when they start.
 
-    Raises InvalidSchedule, InvalidFunction, InvalidArguments or InvalidOption; then nothing was
-    written.
+    Raises InvalidSchedule, InvalidFunction, InvalidArguments or InvalidOption (also for a name that
+    the database takes for that of another, "Report" for "report"); then nothing was written.
     """
     declaration = _declare(func, cron, timezone, misfire, tuple(args), kwargs or {}, options)
     if not isinstance(name, str) or not name.strip() or len(name) > 150:
@@ -174,15 +174,23 @@ def write_when_migrated(*, sender: AppConfig, using: str, **kwargs: Any) -> None
 
 
 def write(declarations: Mapping[str, Declaration]) -> None:
-    """Write declarations to the database, as far as they say something new."""
+    """Write declarations to the database, as far as they say something new.
+
+    Raises InvalidOption for names that are one for this database, after writing the others.
+    """
     known: dict[str, RecurringJob] = {}
-    names = list(declarations)
+    names, problems = list(declarations), list[str]()
     for start in range(0, len(names), 500):
         known |= {row.name: row for row in _rows().filter(name__in=names[start : start + 500])}
     for name, declaration in declarations.items():
         row = known.get(name)
         if row is None or row.declared != asdict(declaration):
-            _write(name, asdict(declaration))
+            try:
+                _write(name, asdict(declaration))
+            except InvalidOption as error:
+                problems.append(str(error))
+    if problems:
+        raise InvalidOption(" ".join(problems))
 
 
 def _write(name: str, said: dict[str, Any]) -> None:
@@ -197,6 +205,11 @@ def _write(name: str, said: dict[str, Any]) -> None:
             else:
                 _set_next_run(row.pk)
                 return
+        if row.name != name:  # or each deploy would write the one over the other
+            raise InvalidOption(
+                f"name={name!r}: for this database it is the same as {row.name!r}, which is there "
+                f"already; choose another, or remove_recurring({row.name!r}) first."
+            )
         changed = {
             field: value for field, value in said.items() if row.declared.get(field) != value
         }
