@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from .. import continuations, transitions
+from .. import continuations, occurrences, transitions
 from ..conf import conf
 from ..models import Job, Server
 from ..outcomes import Claimed, Kind
@@ -556,6 +556,12 @@ class Dispatcher:
 
     def _anything_left(self) -> bool:
         if Job.objects.using(conf.DATABASE).held_by(self.server).exists():
+            return True
+        # What housekeeping would do within seconds; until then nobody sees these jobs.
+        if occurrences.create_due() or occurrences.create_due(broken=True):
+            return True
+        if released := continuations.sweep():
+            self._announce(released)
             return True
         left = has_due(self.queues.own)
         if left and self.queues.own is None:
