@@ -22,7 +22,13 @@ from .client import Target
 from .clock import DatabaseNow
 from .conf import conf
 from .decorators import Enqueuer, declared_options
-from .exceptions import InvalidOption, InvalidSchedule, UnknownRecurringJob
+from .exceptions import (
+    InvalidArguments,
+    InvalidOption,
+    InvalidSchedule,
+    JobsError,
+    UnknownRecurringJob,
+)
 from .functions import check_call, identify, parameter_names
 from .models import Job, RecurringJob
 from .models.recurring import RecurringJobQuerySet
@@ -93,12 +99,22 @@ def trigger(name: str) -> Job:
     """Enqueue a job of a recurring job now and return it, whether that is paused or not.
 
     It takes part in the caller's transaction and belongs to no occurrence: next and last run stay
-    as they are. Raises UnknownRecurringJob.
+    as they are. Raises UnknownRecurringJob; InvalidSchedule, InvalidOption or InvalidArguments for
+    one that turned bad (by SQL, a time zone unknown here): its job could not run.
     """
-    job = make_job(_get(name), "triggered", clock.now())
+    row = _get(name)
+    for field, problem in row.problems():
+        raise _invalid(field, f"recurring job {name!r}: {problem}")
+    job = make_job(row, "triggered", clock.now())
     transitions.create(job)
     wakeup.announce(job.queue)
     return job
+
+
+def _invalid(field: str, text: str) -> JobsError:
+    if field in ("cron", "time_zone", "misfire"):
+        return InvalidSchedule(text, field)
+    return InvalidArguments(text) if field == "arguments" else InvalidOption(text)
 
 
 def pause(name: str, *, by: str = "", reason: str = "") -> bool:

@@ -235,6 +235,27 @@ def test_a_paused_recurring_job_can_be_triggered_twice():
     assert [outcome.kind for outcome in jobs.testing.drain()] == ["succeeded"] * 2
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "error"),
+    [
+        ("cron", "61 * * * *", jobs.InvalidSchedule),
+        ("time_zone", "Europe/Atlantis", jobs.InvalidSchedule),
+        ("queue", "a,b", jobs.InvalidOption),
+        ("priority", 999, jobs.InvalidOption),
+        ("options", "[1]", jobs.InvalidOption),
+        ("arguments", "nonsense", jobs.InvalidArguments),
+    ],
+)
+def test_one_that_turned_bad_is_not_triggered(column, value, error):
+    declare()
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {RecurringJob._meta.db_table} SET {column} = %s", [value])
+
+    with pytest.raises(error, match=f"^recurring job 'report': .*{column.removesuffix('_zone')}"):
+        jobs.trigger("report")
+    assert not Job.objects.exists()
+
+
 # Pausing and removing
 
 
