@@ -75,7 +75,8 @@ def continue_with(
     `on`: how the parent must end: "succeeded"; "failed" (no retries left); "deleted"; "finished"
     (any of the three). When that can't happen any more, the child is deleted; a child that wants
     success waits on while its parent is failed, which may be requeued. The parent may have ended
-    already. Within the child, `current().parent` is the parent's Job, with its `result`.
+    already. Within the child, `current().parent` is the parent's Job, with its `result`; an async
+    child says `(await current().aparent()).result`, and `await job.aresult()` of any other job.
     `func` may be what `using` returns: `continue_with(parent, using(send, queue="mail"), 1)`; a
     `run_after` there counts from now, not from the parent's end.
 

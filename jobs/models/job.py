@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import connections, models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -167,10 +168,18 @@ class Job(models.Model):
     def result(self) -> Any:
         """What the function returned, or None while it has not succeeded.
 
-        A result that is not JSON comes back as its text.
+        A result that is not JSON comes back as its text. One query, none if the history has been
+        prefetched; in async code: `await job.aresult()`.
         """
         if self.state != State.SUCCEEDED:
             return None
-        entry = self.history.filter(state=State.PROCESSING).last()
-        result = entry.data.get("result", {}) if entry else {}
+        if "history" in getattr(self, "_prefetched_objects_cache", ()):
+            runs = [entry for entry in self.history.all() if entry.state == State.PROCESSING]
+        else:
+            runs = list(self.history.filter(state=State.PROCESSING).reverse()[:1])
+        result = runs[-1].data.get("result", {}) if runs else {}
         return result.get("value", result.get("text"))
+
+    async def aresult(self) -> Any:
+        """Return the same in async code."""
+        return await sync_to_async(lambda: self.result)()
