@@ -25,7 +25,7 @@ from django.utils.translation import ngettext
 
 from . import recurring_jobs
 from .conf import conf
-from .exceptions import InvalidSchedule
+from .exceptions import InvalidSchedule, JobsError
 from .models import HistoryEntry, Job, Queue, RecurringJob, Server
 from .queues import pause_queue, resume_queue
 
@@ -366,7 +366,14 @@ class RecurringJobAdmin(WithReason, OnJobsDatabase, admin.ModelAdmin):
 
     @admin.action(permissions=["change"], description=_("Trigger: enqueue a job now"))
     def trigger(self, request: HttpRequest, queryset: QuerySet[RecurringJob]) -> None:
-        count = self._each(request, queryset, recurring_jobs.trigger, "triggered")
+        def attempt(name: str) -> object:
+            try:
+                return recurring_jobs.trigger(name)
+            except JobsError as error:
+                self.message_user(request, str(error), messages.ERROR)
+                return None
+
+        count = self._each(request, queryset, attempt, "triggered")
         text = ngettext("Enqueued %d job.", "Enqueued %d jobs.", count)
         self.message_user(request, text % count, messages.SUCCESS)
 

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
-from . import continuations, transitions, wakeup
+from . import continuations, pruning, transitions, wakeup
 from .conf import conf
 from .context import captured_language, captured_time_zone
 from .continuations import Condition
@@ -75,7 +75,8 @@ def continue_with(
     `on`: how the parent must end: "succeeded"; "failed" (no retries left); "deleted"; "finished"
     (any of the three). When that can't happen any more, the child is deleted; a child that wants
     success waits on while its parent is failed, which may be requeued. The parent may have ended
-    already. Within the child, `current().parent` is the parent's Job, with its `result`.
+    already. Within the child, `current().parent` is the parent's Job, with its `result`; an async
+    child says `(await current().aparent()).result`, and `await job.aresult()` of any other job.
     `func` may be what `using` returns: `continue_with(parent, using(send, queue="mail"), 1)`; a
     `run_after` there counts from now, not from the parent's end.
 
@@ -88,7 +89,7 @@ def continue_with(
     job = _plan(call.target, args, kwargs, call.options)
     job.parent_id = parent.pk if isinstance(parent, Job) else parent
     job.condition, job.state = on, State.AWAITING
-    if not Job.objects.using(conf.DATABASE).filter(pk=job.parent_id).exists():
+    if not pruning.keep_for_child(job.parent_id):
         raise _no_such_job(job.parent_id)
     transitions.create(job)
     wakeup.announce(job.queue)

@@ -15,6 +15,8 @@ from .exceptions import JobCancelled
 from .limits import UNWATCHED, Watch
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from .models import Job
 
 
@@ -45,11 +47,21 @@ class CurrentJob:
 
     @property
     def parent(self) -> Job | None:
-        """The Job that this one continues, read now; None if it continues none or that is gone."""
+        """The Job that this one continues, read now; None if it continues none or that is gone.
+
+        In async code: `await current().aparent()`.
+        """
+        return self._parents().first()
+
+    async def aparent(self) -> Job | None:
+        """Return the same in async code; its `result` needs no further query."""
+        return await self._parents().prefetch_related("history").afirst()
+
+    def _parents(self) -> QuerySet[Job]:
         from .conf import conf
         from .models import Job
 
-        return Job.objects.using(conf.DATABASE).filter(children=self.id).first()
+        return Job.objects.using(conf.DATABASE).filter(children=self.id)
 
 
 _current: ContextVar[CurrentJob | None] = ContextVar("current_job", default=None)

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from .clock import DatabaseNow
 from .conf import conf
 from .models import Job, Server
-from .queues import names_in_use, paused
+from .queues import names_in_use, not_paused, paused
 from .states import State
 from .transitions import due_since
 
@@ -102,10 +102,8 @@ def _due_moments() -> Iterable[datetime]:
     jobs = Job.objects.using(conf.DATABASE)
     scheduled = jobs.filter(state=State.SCHEDULED).order_by("run_at", "id")
     yield from scheduled.values_list("run_at", flat=True)[:1]
-    pauses = paused()
-    for queue in names_in_use():
-        if queue not in pauses:
-            yield from _enqueued_since(queue)
+    for queue in not_paused(names_in_use()):
+        yield from _enqueued_since(queue)
 
 
 def _enqueued_since(queue: str) -> Iterable[datetime]:

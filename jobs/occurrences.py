@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db import IntegrityError, connections, transaction
+from django.db import Error, IntegrityError, connections, transaction
 from django.utils import timezone
 
 from . import transitions, wakeup
@@ -26,22 +26,26 @@ from .transitions import REASON_LENGTH, Raced
 
 #: One pass looks after so many recurring jobs, and creates about `recurrence.LIMIT` jobs.
 ROWS = 200
+#: What the database says is kept up to this.
+ERROR_LENGTH = 1000
 
 
 def create_due(as_of: datetime | None = None, *, broken: bool = False) -> int:
     """Create jobs for the occurrences that are due; return how many recurring jobs it dealt with.
 
     One pass: call it again until it returns 0. Due by the database's clock, or by `as_of`.
-    A recurring job that can't be used gets its error written and stops no other. `broken`: look
-    at those with an error, which are left out otherwise; one that is sound again goes on where
-    it stopped.
+    A recurring job that can't be used gets its error written and stops no other; so does one whose
+    jobs the database refuses. `broken`: look at those with an error, which are left out otherwise;
+    one that is sound again goes on where it stopped. Raises django.db.Error when the database does
+    not answer.
     """
     rows = RecurringJob.objects.using(conf.DATABASE).due(as_of)
     rows = rows.broken() if broken else rows.sound()
     try:
         return _create(rows, as_of)
-    except (Raced, IntegrityError):
-        # Another server moved some, or somebody set a next run back: each for itself.
+    except (Raced, Error):
+        # Another server moved some, somebody set a next run back, or the database does not take
+        # what one of them holds: each for itself. If it does not answer at all, this raises too.
         return sum(_create_one(rows, pk, as_of) for pk in rows.values_list("pk", flat=True)[:ROWS])
 
 
@@ -107,10 +111,19 @@ def _create(due: RecurringJobQuerySet, as_of: datetime | None, *, careful: bool 
 
 
 def _create_one(due: RecurringJobQuerySet, pk: int, as_of: datetime | None) -> int:
-    try:
-        return _create(due.filter(pk=pk), as_of, careful=True)
-    except (Raced, IntegrityError):
-        return 0
+    row, attempts = due.filter(pk=pk), 2
+    while True:
+        try:
+            return _create(row, as_of, careful=True)
+        except (Raced, IntegrityError):
+            return 0
+        except Error as error:
+            # What a lost connection or a deadlock did passes at the second attempt. In an outage
+            # this fails as the attempts did, and nobody is marked.
+            attempts -= 1
+            if not attempts:
+                text = " ".join(f"{type(error).__name__}: {error}".split())[:ERROR_LENGTH]
+                return row.exclude(error=text).update(error=text)
 
 
 class _Move(NamedTuple):

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 
+from .clock import DatabaseNow
 from .conf import conf
 from .models import Counter, HistoryEntry, Job, Span
 from .states import State
@@ -22,6 +23,8 @@ from .transitions import CHUNK, Raced, repeat_when_raced
 BATCH = CHUNK
 #: Counters by the minute are kept for so long, then summed by the hour.
 MINUTES_KEPT = timedelta(days=2)
+#: A job to which a child is being added stays for at least so long.
+KEPT_FOR_CHILD = timedelta(hours=1)
 
 
 class Position(NamedTuple):
@@ -86,6 +89,25 @@ def _remove(ids: set[int]) -> int:
         raise Raced  # a database without locks, and one was requeued
     HistoryEntry.objects.using(db).filter(job__in=ids)._raw_delete(db)
     return len(ids)
+
+
+def keep_for_child(pk: int) -> bool:
+    """Keep a job while the caller's transaction adds a child to it; return False if it is gone.
+
+    Who prunes can't see that child before the commit, and would remove an expired parent. So its
+    expiry is put off, which also locks the row until the commit. One statement, but for a job that
+    has expired or is about to.
+    """
+    jobs = Job.objects.using(conf.DATABASE).filter(pk=pk)
+    found = jobs.annotate(now=DatabaseNow()).values_list("expires_at", "now").first()
+    if found is None:
+        return False
+    expires_at, until = found[0], found[1] + KEPT_FOR_CHILD
+    if expires_at is None or expires_at >= until:
+        return True
+    if jobs.filter(expires_at__lt=until).update(expires_at=until):
+        return True
+    return jobs.exists()  # not if it has been pruned just now; it may have been requeued
 
 
 @repeat_when_raced

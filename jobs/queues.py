@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import cast
 
 from asgiref.sync import sync_to_async
-from django.db.models import CharField
+from django.db.models import CharField, QuerySet
 from django.utils import timezone
 
 from . import wakeup
@@ -109,15 +109,26 @@ def has_due(own: list[str] | None, as_of: datetime | None = None) -> bool:
     Paused queues don't count. `as_of`: the moment to judge by, default: the database's clock.
     Each statement reads one row of an index, but for jobs that are past due and not yet enqueued.
     """
-    jobs, pauses = Job.objects.using(conf.DATABASE), paused()
-    for name in names_in_use() if own is None else own:
-        if name not in pauses and jobs.claimable(name).exists():
+    jobs = Job.objects.using(conf.DATABASE)
+    for name in not_paused(names_in_use() if own is None else own):
+        if jobs.claimable(name).exists():
             return True
-    due = jobs.due(as_of).exclude(queue__in=pauses)
+    due = jobs.due(as_of).exclude(queue__in=paused())
     return (due if own is None else due.filter(queue__in=own)).exists()
 
 
 def paused() -> set[str]:
-    """Return the names of the queues that are paused."""
-    rows = Queue.objects.using(conf.DATABASE).filter(paused_at__isnull=False)
-    return set(rows.values_list("name", flat=True))
+    """Return the names of the queues that are paused, as their rows spell them."""
+    return set(_paused().values_list("name", flat=True))
+
+
+def not_paused(names: Iterable[str]) -> Iterator[str]:
+    """Yield those of `names` that are no paused queue; the database says what is the same name."""
+    pauses = paused()
+    for name in names:
+        if not pauses or not (name in pauses or _paused().filter(name=name).exists()):
+            yield name
+
+
+def _paused() -> QuerySet[Queue]:
+    return Queue.objects.using(conf.DATABASE).filter(paused_at__isnull=False)

@@ -22,7 +22,13 @@ from .client import Target
 from .clock import DatabaseNow
 from .conf import conf
 from .decorators import Enqueuer, declared_options
-from .exceptions import InvalidOption, InvalidSchedule, UnknownRecurringJob
+from .exceptions import (
+    InvalidArguments,
+    InvalidOption,
+    InvalidSchedule,
+    JobsError,
+    UnknownRecurringJob,
+)
 from .functions import check_call, identify, parameter_names
 from .models import Job, RecurringJob
 from .models.recurring import RecurringJobQuerySet
@@ -77,8 +83,8 @@ def recurring(
     time, so edits and pauses by operators stay. In `AppConfig.ready()` it is only remembered, and
     written by `migrate` and by servers when they start.
 
-    Raises InvalidSchedule, InvalidFunction, InvalidArguments or InvalidOption; then nothing was
-    written.
+    Raises InvalidSchedule, InvalidFunction, InvalidArguments or InvalidOption (also for a name that
+    the database takes for that of another, "Report" for "report"); then nothing was written.
     """
     declaration = _declare(func, cron, timezone, misfire, tuple(args), kwargs or {}, options)
     if not isinstance(name, str) or not name.strip() or len(name) > 150:
@@ -93,12 +99,22 @@ def trigger(name: str) -> Job:
     """Enqueue a job of a recurring job now and return it, whether that is paused or not.
 
     It takes part in the caller's transaction and belongs to no occurrence: next and last run stay
-    as they are. Raises UnknownRecurringJob.
+    as they are. Raises UnknownRecurringJob; InvalidSchedule, InvalidOption or InvalidArguments for
+    one that turned bad (by SQL, a time zone unknown here): its job could not run.
     """
-    job = make_job(_get(name), "triggered", clock.now())
+    row = _get(name)
+    for field, problem in row.problems():
+        raise _invalid(field, f"recurring job {name!r}: {problem}")
+    job = make_job(row, "triggered", clock.now())
     transitions.create(job)
     wakeup.announce(job.queue)
     return job
+
+
+def _invalid(field: str, text: str) -> JobsError:
+    if field in ("cron", "time_zone", "misfire"):
+        return InvalidSchedule(text, field)
+    return InvalidArguments(text) if field == "arguments" else InvalidOption(text)
 
 
 def pause(name: str, *, by: str = "", reason: str = "") -> bool:
@@ -174,15 +190,23 @@ def write_when_migrated(*, sender: AppConfig, using: str, **kwargs: Any) -> None
 
 
 def write(declarations: Mapping[str, Declaration]) -> None:
-    """Write declarations to the database, as far as they say something new."""
+    """Write declarations to the database, as far as they say something new.
+
+    Raises InvalidOption for names that are one for this database, after writing the others.
+    """
     known: dict[str, RecurringJob] = {}
-    names = list(declarations)
+    names, problems = list(declarations), list[str]()
     for start in range(0, len(names), 500):
         known |= {row.name: row for row in _rows().filter(name__in=names[start : start + 500])}
     for name, declaration in declarations.items():
         row = known.get(name)
         if row is None or row.declared != asdict(declaration):
-            _write(name, asdict(declaration))
+            try:
+                _write(name, asdict(declaration))
+            except InvalidOption as error:
+                problems.append(str(error))
+    if problems:
+        raise InvalidOption(" ".join(problems))
 
 
 def _write(name: str, said: dict[str, Any]) -> None:
@@ -197,6 +221,11 @@ def _write(name: str, said: dict[str, Any]) -> None:
             else:
                 _set_next_run(row.pk)
                 return
+        if row.name != name:  # or each deploy would write the one over the other
+            raise InvalidOption(
+                f"name={name!r}: for this database it is the same as {row.name!r}, which is there "
+                f"already; choose another, or remove_recurring({row.name!r}) first."
+            )
         changed = {
             field: value for field, value in said.items() if row.declared.get(field) != value
         }

@@ -22,7 +22,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from django.db.models import Sum
@@ -85,9 +85,11 @@ def series(
 ) -> list[Point]:
     """Return what was counted in each minute or hour from `start` to before `end`, without gaps.
 
-    `start` is rounded down to a whole step. By the minute there is nothing older than two days.
+    `start` is rounded down to a whole step (of UTC); the points come in its time zone. By the
+    minute there is nothing older than two days.
     """
-    first = _floor(start, step)
+    # In UTC: local time has hours twice, and arithmetic with it leaves out or repeats some.
+    first, end = _floor(start, step), end.astimezone(UTC)
     counters = Counter.objects.using(conf.DATABASE).filter(
         minute__gte=first, minute__lt=end, name__in=names
     )
@@ -100,13 +102,13 @@ def series(
             found.setdefault(_floor(minute, step), Tally())[name] += value
     points, length = [], timedelta(seconds=step)
     while first < end:
-        points.append(Point(first, dict(found.get(first, {}))))
+        points.append(Point(first.astimezone(start.tzinfo), dict(found.get(first, {}))))
         first += length
     return points
 
 
 def _floor(moment: datetime, step: Span) -> datetime:
-    return datetime.fromtimestamp(moment.timestamp() // step * step, moment.tzinfo)
+    return datetime.fromtimestamp(moment.timestamp() // step * step, UTC)
 
 
 def percentiles(

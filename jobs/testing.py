@@ -11,7 +11,7 @@ from .conf import conf
 from .models import Job
 from .occurrences import create_due
 from .outcomes import Claimed, Outcome
-from .queues import paused as paused_queues
+from .queues import not_paused
 from .runner import execute
 from .states import State
 
@@ -51,10 +51,7 @@ def drain(
 
 
 def _claim_one(queues: Sequence[str] | None) -> Claimed | None:
-    paused = paused_queues()
-    for queue in queues or _queues():
-        if queue in paused:
-            continue
+    for queue in not_paused(queues or _queues()):
         token = uuid.uuid4().hex
         if claimed := transitions.claim(queue, 1, server="drain", token=token, idle=1):
             return claimed[0]

@@ -33,7 +33,8 @@ from .states import FINAL, INITIAL, MOVES, State
 
 #: SQL Server gives wrong rows without an error for long lists of values.
 CHUNK = 500
-#: One INSERT of history carries so much text; a character is up to four bytes.
+#: One INSERT carries so much text; a character is up to four bytes, and a server takes 16 MB at
+#: once (MySQL) or less.
 CHUNK_CHARACTERS = 1_000_000
 REASON_LENGTH = 255
 EMPTY = JSONText("{}")
@@ -102,10 +103,12 @@ def create(job: Job) -> None:
 
 
 def create_many(jobs: Sequence[Job]) -> None:
-    """Insert `jobs`: one statement for each few hundred of them."""
+    """Insert `jobs`: one statement for each few hundred of them, or each megabyte of arguments."""
     for job in jobs:
         _check_initial(job)
-    Job.objects.using(conf.DATABASE).bulk_create(jobs, batch_size=CHUNK)
+    with transaction.atomic(using=conf.DATABASE, savepoint=False):
+        for batch in _batches(jobs, lambda job: len(str(job.arguments)) + len(str(job.options))):
+            Job.objects.using(conf.DATABASE).bulk_create(batch)
     signals.job_enqueued.send_robust(sender=Job, jobs=list(jobs))
 
 
@@ -620,20 +623,32 @@ def _let_go(ids: Sequence[int]) -> None:
 def _write_history(
     entries: Iterable[tuple[int, str, str, JSONText, datetime, datetime]],
 ) -> None:
-    rows: list[HistoryEntry] = []
-    size = 0
-    for pk, state, reason, data, entered, left in entries:
-        # One statement must stay below what the server takes at once (16 MB on MySQL).
-        if rows and (len(rows) == CHUNK or size + len(data) > CHUNK_CHARACTERS):
-            HistoryEntry.objects.using(conf.DATABASE).bulk_create(rows)
-            rows, size = [], 0
-        size += len(data)
-        rows.append(
-            HistoryEntry(
-                job_id=pk, state=state, reason=reason, data=data, entered_at=entered, left_at=left
-            )
+    rows = (
+        HistoryEntry(
+            job_id=pk, state=state, reason=reason, data=data, entered_at=entered, left_at=left
         )
-    HistoryEntry.objects.using(conf.DATABASE).bulk_create(rows)
+        for pk, state, reason, data, entered, left in entries
+    )
+    for batch in _batches(rows, lambda row: len(row.data)):
+        HistoryEntry.objects.using(conf.DATABASE).bulk_create(batch)
+
+
+def _batches(rows: Iterable[R], size: Callable[[R], int]) -> Iterator[list[R]]:
+    """Cut `rows` into what one statement may carry. `size`: how much text of any length is in one.
+
+    A row that alone is larger makes a batch of its own.
+    """
+    batch: list[R] = []
+    total = 0
+    for row in rows:
+        more = size(row)
+        if batch and (len(batch) == CHUNK or total + more > CHUNK_CHARACTERS):
+            yield batch
+            batch, total = [], 0
+        total += more
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:

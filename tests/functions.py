@@ -97,6 +97,14 @@ def add_to_parent(number: int) -> int:
     return number + job.parent.result
 
 
+async def async_add_to_parent(number: int) -> list[int]:
+    job = jobs.current()
+    assert job is not None
+    parent = await job.aparent()
+    assert parent is not None
+    return [number + parent.result, number + await parent.aresult()]
+
+
 def fail_once() -> None:
     job = jobs.current()
     if job is not None and job.attempt == 1:

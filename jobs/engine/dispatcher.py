@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from .. import continuations, transitions
+from .. import continuations, occurrences, transitions
 from ..conf import conf
 from ..models import Job, Server
 from ..outcomes import Claimed, Kind
@@ -377,7 +377,9 @@ class Dispatcher:
                     self.buffer.extendleft(reversed(recalled.own))
                     self._drop_deleted()
                     self._give_back(recalled.foreign, "it waited behind a long job", started=False)
-            elif looking and (line.must_recall(now) or (paused and line.holds_waiting(paused))):
+            elif looking and (
+                line.must_recall(now) or (paused and line.holds_waiting(self.queues.is_paused))
+            ):
                 line.revoke()
         if paused:
             self._leave_paused()
@@ -521,6 +523,7 @@ class Dispatcher:
                     token=uuid.uuid4().hex,
                     idle=idle - len(self.buffer),
                 )
+                self.queues.claimed(queue, claims)
                 self.buffer += claims
                 self._skipped += claims.skipped
 
@@ -545,10 +548,10 @@ class Dispatcher:
 
     def _leave_paused(self) -> None:
         """Give back the jobs of paused queues, without waking anybody for them."""
-        paused = self.queues.paused
-        pairs = [(job.id, job.token) for job in self.buffer if job.queue in paused]
+        is_paused = self.queues.is_paused
+        pairs = [(job.id, job.token) for job in self.buffer if is_paused(job.queue)]
         if pairs:
-            self.buffer = deque(job for job in self.buffer if job.queue not in paused)
+            self.buffer = deque(job for job in self.buffer if not is_paused(job.queue))
             reason = "its queue was paused"
             self._chore(pairs, lambda: transitions.give_back(pairs, reason, started=False))
 
@@ -578,6 +581,12 @@ class Dispatcher:
 
     def _anything_left(self) -> bool:
         if Job.objects.using(conf.DATABASE).held_by(self.server).exists():
+            return True
+        # What housekeeping would do within seconds; until then nobody sees these jobs.
+        if occurrences.create_due() or occurrences.create_due(broken=True):
+            return True
+        if released := continuations.sweep():
+            self._announce(released)
             return True
         left = has_due(self.queues.own)
         if left and self.queues.own is None:

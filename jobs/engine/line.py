@@ -141,9 +141,9 @@ class Line:
             return len(self.sent) > 1
         return any(message > self.slot.revoked for message, _ in self.slot.behind())
 
-    def holds_waiting(self, queues: Set[str]) -> bool:
-        """Whether a job of one of `queues` has been sent but does not run."""
-        return self._waits(lambda job: job.queue in queues)
+    def holds_waiting(self, is_paused: Callable[[str], bool]) -> bool:
+        """Whether a job of a paused queue has been sent but does not run."""
+        return self._waits(lambda job: is_paused(job.queue))
 
     def holds_unstarted(self, pairs: Set[Pair]) -> bool:
         """Whether one of these jobs has been sent but does not run."""

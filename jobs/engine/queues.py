@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Set
+from collections.abc import Iterable, Set
 
 from ..conf import conf
 from ..models import Queue
+from ..outcomes import Claimed
 
 #: The list is read again when it is older than this,
 QUEUES_SECONDS = 1.0
@@ -17,7 +18,11 @@ NEVER = float("inf")
 
 
 class Queues:
-    """The queues of one server, as they were when last read. `own`: in order, None for all."""
+    """The queues of one server, as they were when last read. `own`: in order, None for all.
+
+    Names are compared by the database, for some of which "Mail" and "mail" are the same: which
+    row stands for a name that no row has is learned from its answers.
+    """
 
     def __init__(self, own: list[str] | None) -> None:
         self.own = own
@@ -26,6 +31,8 @@ class Queues:
         self._read_at = -NEVER
         self._hinted = False
         self._turn = 0
+        self._rows: dict[str, str] = {}  # of our own names, where the row's is another
+        self._claimed_as: dict[str, str] = {}  # jobs' names, likewise
 
     @property
     def due_at(self) -> float:
@@ -49,8 +56,31 @@ class Queues:
         before = self._known, self.paused
         self._known = [name for name, _ in rows]
         self.paused = frozenset(name for name, paused_at in rows if paused_at)
+        self._find_rows()
         self._read_at, self._hinted = now, False
         return before != (self._known, self.paused)
+
+    def _find_rows(self) -> None:
+        """Ask under which name a queue of our own has its row, if that may be a paused one."""
+        if not self.paused or not self.own:
+            return
+        queues = Queue.objects.using(conf.DATABASE)
+        missing = [name for name in self.own if name not in self._known and name not in self._rows]
+        if missing and queues.filter(name__in=missing).exists():
+            for name in missing:
+                for row in queues.filter(name=name).values_list("name", flat=True):
+                    self._rows[name] = row
+
+    def claimed(self, queue: str, jobs: Iterable[Claimed]) -> None:
+        """Hear which jobs the database found when asked for those of `queue`."""
+        for job in jobs:
+            if job.queue != queue:
+                self._claimed_as[job.queue] = queue
+
+    def is_paused(self, name: str) -> bool:
+        """Whether `name`, ours or a claimed job's, is a queue that is paused."""
+        ours = self._claimed_as.get(name, name)
+        return not self.paused.isdisjoint((name, ours, self._rows.get(ours)))
 
     def in_turn(self) -> list[str]:
         """Return the queues to claim from: the server's own in order, else all of them in turn."""
@@ -60,4 +90,4 @@ class Queues:
             self._turn += 1
             start = self._turn % (len(self._known) or 1)
             queues = self._known[start:] + self._known[:start]
-        return [name for name in queues if name not in self.paused] if self.paused else queues
+        return [name for name in queues if not self.is_paused(name)] if self.paused else queues

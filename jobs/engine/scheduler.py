@@ -6,12 +6,16 @@ is wrong or set meanwhile schedules as well as any other.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
 from .. import occurrences
+from ..exceptions import InvalidOption
 from ..recurring_jobs import write_remembered
 from .database import Outage
+
+logger = logging.getLogger(__name__)
 
 #: The next due time is asked for again after so many seconds, for what was declared meanwhile.
 LOOK_SECONDS = 1.0
@@ -49,7 +53,7 @@ class Scheduler:
         if self.seconds() > 0:
             return
         if not self._declared:
-            self._declared, _ = self._outage.attempt(write_remembered)
+            self._declared, _ = self._outage.attempt(_write_remembered)
         done, wait = self._outage.attempt(self._pass)
         if done and wait is not None:
             self._look_at = self._clock() + wait
@@ -71,3 +75,10 @@ class Scheduler:
             return 0.0
         self._taken = min(LOOK_SECONDS, self._taken * 2)
         return self._taken
+
+
+def _write_remembered() -> None:
+    try:
+        write_remembered()
+    except InvalidOption as error:  # `migrate` has said so too; the others are written
+        logger.error("%s", error)

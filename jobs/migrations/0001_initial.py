@@ -183,8 +183,8 @@ class Migration(migrations.Migration):
             model_name='job',
             index=models.Index(fields=['server'], name='jobs_job_server_idx'),
         ),
-        migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(fields=('recurring_job', 'occurrence'), name='jobs_once_per_occurrence'),
+        migrations.AlterUniqueTogether(
+            name='job',
+            unique_together={('recurring_job', 'occurrence')},
         ),
     ]

@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import connections, models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -135,11 +136,9 @@ class Job(models.Model):
             models.Index(fields=["expires_at", "id"], name="%(app_label)s_job_expiry_idx"),
             models.Index(fields=["server"], name="%(app_label)s_job_server_idx"),
         ]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["recurring_job", "occurrence"], name="%(app_label)s_once_per_occurrence"
-            )
-        ]
+        # Each occurrence once. Not a UniqueConstraint: on SQL Server, where NULLs are equal, only
+        # this leaves out the many jobs that have neither (and MySQL knows no condition).
+        unique_together = [("recurring_job", "occurrence")]
 
     def __str__(self) -> str:
         return f"#{self.pk} {self.func}"
@@ -169,10 +168,18 @@ class Job(models.Model):
     def result(self) -> Any:
         """What the function returned, or None while it has not succeeded.
 
-        A result that is not JSON comes back as its text.
+        A result that is not JSON comes back as its text. One query, none if the history has been
+        prefetched; in async code: `await job.aresult()`.
         """
         if self.state != State.SUCCEEDED:
             return None
-        entry = self.history.filter(state=State.PROCESSING).last()
-        result = entry.data.get("result", {}) if entry else {}
+        if "history" in getattr(self, "_prefetched_objects_cache", ()):
+            runs = [entry for entry in self.history.all() if entry.state == State.PROCESSING]
+        else:
+            runs = list(self.history.filter(state=State.PROCESSING).reverse()[:1])
+        result = runs[-1].data.get("result", {}) if runs else {}
         return result.get("value", result.get("text"))
+
+    async def aresult(self) -> Any:
+        """Return the same in async code."""
+        return await sync_to_async(lambda: self.result)()

@@ -13,8 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from django.utils import timezone
+
 import jobs
-from jobs.models import HistoryEntry, Job, Queue, Server
+from jobs.models import HistoryEntry, Job, Queue, RecurringJob, Server
 from jobs.states import State
 from tests import functions
 from tests.cluster import ROOT, database_url, until
@@ -152,6 +154,20 @@ def test_drain_also_runs_what_its_jobs_enqueue_and_what_a_lost_queue_row_hides(
 
     assert len(journal.read_text().splitlines()) == 6
     assert not Job.objects.exclude(state=State.SUCCEEDED).exists()
+
+
+def test_drain_runs_due_occurrences_and_children_that_were_left_behind(cluster: Start) -> None:
+    jobs.recurring("yearly", functions.nothing, cron="0 0 1 1 *")
+    RecurringJob.objects.update(next_run=timezone.now() - timedelta(seconds=5))
+    parent = jobs.enqueue(functions.nothing)
+    child = jobs.continue_with(parent, functions.nothing)
+    Job.objects.filter(pk=parent.pk).update(state=State.SUCCEEDED)
+
+    assert cluster("--drain", wait=False).process.wait(20) == 0
+
+    assert Job.objects.get(recurring_job__name="yearly").state == State.SUCCEEDED
+    child.refresh_from_db()
+    assert child.state == State.SUCCEEDED
 
 
 def test_drain_survives_the_death_of_its_dispatcher_and_of_a_worker(

@@ -150,6 +150,16 @@ def test_triggering_enqueues_a_job_that_its_list_shows(operator, row):
     assert list(answer.context["cl"].queryset) == list(Job.objects.filter(recurring_job=row))
 
 
+def test_triggering_one_that_turned_bad_says_why(operator, row):
+    RecurringJob.objects.filter(pk=row.pk).update(time_zone="Europe/Atlantis")
+
+    page = act(operator, "trigger", row).content.decode()
+
+    assert "Europe/Atlantis" in page
+    assert "Enqueued 0 jobs." in page
+    assert not Job.objects.exists()
+
+
 @pytest.mark.parametrize("action", ["trigger", "pause", "resume"])
 def test_who_may_only_look_may_not_act(operator, row, action):
     permit(get_user_model().objects.get(), "view")

@@ -136,6 +136,16 @@ def test_enqueue_many_reads_a_generator_of_more_than_one_chunk():
 
 
 @pytest.mark.django_db
+def test_enqueue_many_sends_no_more_text_at_once_than_a_database_takes():
+    """400 times 45 kB are more than MySQL's max_allowed_packet of 16 MB."""
+    with CaptureQueriesContext(connection) as captured:
+        count = jobs.enqueue_many(functions.nothing, (("x" * 45_000,) for _ in range(400)))
+
+    assert count == Job.objects.count() == 400
+    assert max(len(query["sql"]) for query in captured) < 1_100_000
+
+
+@pytest.mark.django_db
 def test_enqueue_many_of_nothing_is_nothing():
     assert (jobs.enqueue_many(functions.nothing, []), Job.objects.count()) == (0, 0)
 

@@ -6,6 +6,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.utils import timezone
 
@@ -102,6 +103,28 @@ def test_a_whole_chain_runs_in_order_and_hands_results_on() -> None:
     for job in (first, second, third):
         job.refresh_from_db()
     assert [first.result, second.result, third.result] == [3, 13, 113]
+
+
+def test_an_async_child_reads_its_parent_s_result() -> None:
+    parent = jobs.enqueue(functions.add, 1, 2)
+    child = jobs.continue_with(parent, functions.async_add_to_parent, 10)
+
+    assert [outcome.reason for outcome in jobs.testing.drain()] == ["", ""]
+
+    child.refresh_from_db()
+    assert child.result == [13, 13]
+    assert async_to_sync(child.aresult)() == [13, 13]
+
+
+def test_the_result_of_a_job_read_with_its_history_needs_no_query(
+    django_assert_num_queries,
+) -> None:
+    parent = jobs.enqueue(functions.add, 1, 2)
+    jobs.testing.drain()
+    [job] = Job.objects.filter(pk=parent.pk).prefetch_related("history")
+
+    with django_assert_num_queries(0):
+        assert job.result == 3
 
 
 def test_a_requeued_parent_that_succeeds_again_releases_nobody_twice() -> None:

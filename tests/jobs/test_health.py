@@ -153,6 +153,37 @@ def test_a_database_that_does_not_answer_is_said_in_one_line(monkeypatch):
     ]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"DATABASE": "nope"}, "ConnectionDoesNotExist: The connection 'nope' doesn't exist."),
+        ({"DATABASE": 5}, "TypeError: "),
+        ({"SERVER_TIMEOUT_SECONDS": "long"}, "TypeError: '<' not supported between"),
+    ],
+)
+def test_wrong_settings_are_said_in_one_line(settings, caplog, wrong, said):
+    server()
+    settings.JOBS = wrong
+
+    status, found = check()
+
+    assert (status, found["ok"]) == (1, False)
+    assert found["problems"][0].startswith(f"the health check failed: {said}")
+    assert "Traceback" in caplog.text
+
+
+def test_the_line_is_ascii_whatever_a_queue_is_called():
+    server()
+    jobs.using(functions.nothing, queue="bürö").enqueue()
+    jobs.pause_queue("bürö")
+    out = io.StringIO()
+
+    call_command("jobs_health", stdout=out)
+
+    assert out.getvalue().isascii()
+    assert json.loads(out.getvalue())["queues_paused"] == ["bürö"]
+
+
 def test_counts_stop_at_a_limit(monkeypatch):
     monkeypatch.setattr(health, "COUNT_LIMIT", 3)
     jobs.enqueue_many(functions.nothing, [(i,) for i in range(5)])

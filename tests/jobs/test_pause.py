@@ -12,8 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 import jobs
+from jobs import health, transitions
 from jobs.engine.queues import Queues
 from jobs.models import Job, Queue
+from jobs.queues import has_due
 from jobs.states import State
 from jobs.testing import drain
 from tests import functions
@@ -170,6 +172,57 @@ def test_a_hint_at_an_unknown_queue_makes_the_list_old_sooner(mail):
     queues.hint(frozenset({"new"}))
 
     assert queues.due_at == queues.hinted_at < before
+
+
+# Names that are the same for some databases
+
+ignores_case = pytest.mark.skipif(
+    connection.vendor != "mysql", reason="for this database `Mail` and `mail` are two queues"
+)
+
+
+@ignores_case
+def test_a_pause_holds_however_server_and_job_spell_the_name():
+    jobs.using(functions.nothing, queue="Mail").enqueue()
+    Queue.objects.create(name="Mail")
+    jobs.using(functions.nothing, queue="MAIL").enqueue()
+    queues = Queues(["mail", "other"])
+    queues.read()
+    for queue in queues.in_turn():
+        claims = transitions.claim(queue, 9, server="s", token="a" * 32, idle=9)
+        queues.claimed(queue, claims)
+    assert not any(map(queues.is_paused, ("Mail", "MAIL", "mail")))
+
+    assert jobs.pause_queue("maiL")
+
+    queues.read()
+    assert queues.in_turn() == ["other"]
+    assert all(map(queues.is_paused, ("Mail", "MAIL", "mail")))
+    jobs.resume_queue("mail")
+    queues.read()
+    assert queues.in_turn() == ["mail", "other"]
+
+
+@ignores_case
+def test_what_waits_in_a_queue_paused_under_another_spelling_is_not_due(mail):
+    jobs.using(functions.nothing, queue="Mail").enqueue()
+    jobs.pause_queue("mail")
+
+    assert not has_due(None)
+    assert not has_due(["MAIL"])
+    assert drain() == drain(queues=["MAIL"]) == []
+    assert health.oldest_due_seconds(health.database_now() + timedelta(hours=1)) is None
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="for it they are the same")
+def test_elsewhere_a_pause_is_for_the_name_as_it_is_spelled(mail):
+    jobs.using(functions.nothing, queue="Mail").enqueue()
+    jobs.pause_queue("mail")
+    queues = Queues(["Mail", "mail"])
+    queues.read()
+
+    assert queues.in_turn() == ["Mail"]
+    assert has_due(["Mail"])
 
 
 # The admin

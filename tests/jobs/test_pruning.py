@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 import jobs
-from jobs import pruning, transitions
+from jobs import continuations, pruning, transitions
 from jobs.engine import upkeep
 from jobs.engine.database import Outage
 from jobs.models import Counter, HistoryEntry, Job, Span
@@ -118,6 +118,59 @@ def test_a_parent_stays_while_a_child_waits():
 
     Job.objects.filter(pk=child.pk).update(state=State.SCHEDULED)
     assert pruning.prune_jobs(as_of=later(days=2)).jobs == 1
+
+
+def in_another_thread(work):
+    def run():
+        try:
+            work()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="an open transaction that writes keeps all others out"
+)
+@pytest.mark.django_db(transaction=True)
+def test_an_expired_parent_stays_while_a_child_is_being_added():
+    [parent] = finished()
+    Job.objects.update(expires_at=timezone.now() - DAY)
+    pruned = []
+
+    with transaction.atomic():
+        child = jobs.continue_with(parent, functions.nothing)
+        in_another_thread(lambda: pruned.append(pruning.prune_jobs().jobs)).join()
+
+    continuations.sweep()
+    child.refresh_from_db()
+    assert (pruned, child.state) == ([0], State.ENQUEUED)
+    assert pruning.prune_jobs().jobs == 0, "it may be read by the child for a while"
+
+
+def test_a_parent_s_expiry_is_put_off_only_when_it_is_near():
+    [parent] = finished()
+    expires_at = Job.objects.get().expires_at
+
+    with CaptureQueriesContext(connection) as queries:
+        jobs.continue_with(parent, functions.nothing)
+
+    assert Job.objects.get(pk=parent).expires_at == expires_at
+    table = connection.ops.quote_name(Job._meta.db_table)
+    assert not [
+        q["sql"] for q in queries if f"UPDATE {table}" in q["sql"] and "expires" in q["sql"]
+    ]
+
+
+def test_a_parent_that_has_been_pruned_is_refused():
+    [parent] = finished()
+    pruning.prune_jobs(as_of=later(days=2))
+
+    with pytest.raises(jobs.IllegalTransition, match="it may have expired"):
+        jobs.continue_with(parent, functions.nothing)
 
 
 def test_jobs_that_must_stay_do_not_keep_a_pass_from_the_others():

@@ -7,11 +7,13 @@ from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 import jobs
 from jobs import recurring_jobs
+from jobs.engine.database import Outage
+from jobs.engine.scheduler import Scheduler
 from jobs.models import Job, RecurringJob
 from jobs.recurrence import Schedule
 from jobs.states import State
@@ -146,6 +148,37 @@ def test_two_processes_that_declare_at_once_both_succeed(monkeypatch):
     assert RecurringJob.objects.count() == 1
 
 
+ignores_case = pytest.mark.skipif(
+    connection.vendor != "mysql", reason="for this database they are two names"
+)
+
+
+@ignores_case
+def test_a_name_that_is_another_s_for_the_database_is_refused_and_changes_nothing():
+    declare("Report", args=(1,))
+
+    with pytest.raises(jobs.InvalidOption) as caught:
+        jobs.recurring("report", functions.add, cron=YEARLY, args=(2,))
+
+    assert str(caught.value) == (
+        "name='report': for this database it is the same as 'Report', which is there already; "
+        "choose another, or remove_recurring('Report') first."
+    )
+    assert [row.arguments["args"] for row in RecurringJob.objects.all()] == [[1]]
+
+
+@ignores_case
+def test_a_server_starts_and_writes_the_others_when_two_names_are_one(loading, caplog):
+    for name in ("Report", "report", "other"):
+        jobs.recurring(name, functions.nothing, cron=YEARLY)
+    loading.setattr(apps, "ready", True)
+
+    Scheduler(Outage("test"), lambda: None).work()
+
+    assert set(RecurringJob.objects.values_list("name", flat=True)) == {"Report", "other"}
+    assert "it is the same as 'Report'" in caplog.text
+
+
 # Declaring while Django loads the apps
 
 
@@ -200,6 +233,27 @@ def test_a_paused_recurring_job_can_be_triggered_twice():
     jobs.trigger("report")
 
     assert [outcome.kind for outcome in jobs.testing.drain()] == ["succeeded"] * 2
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "error"),
+    [
+        ("cron", "61 * * * *", jobs.InvalidSchedule),
+        ("time_zone", "Europe/Atlantis", jobs.InvalidSchedule),
+        ("queue", "a,b", jobs.InvalidOption),
+        ("priority", 999, jobs.InvalidOption),
+        ("options", "[1]", jobs.InvalidOption),
+        ("arguments", "nonsense", jobs.InvalidArguments),
+    ],
+)
+def test_one_that_turned_bad_is_not_triggered(column, value, error):
+    declare()
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {RecurringJob._meta.db_table} SET {column} = %s", [value])
+
+    with pytest.raises(error, match=f"^recurring job 'report': .*{column.removesuffix('_zone')}"):
+        jobs.trigger("report")
+    assert not Job.objects.exists()
 
 
 # Pausing and removing

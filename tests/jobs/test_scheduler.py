@@ -203,6 +203,56 @@ def test_a_next_run_set_back_makes_no_occurrence_twice():
         assert found(name) == [NOON, NOON + MINUTE, NOON + 2 * MINUTE]
 
 
+def refuse_inserts(times, *, of="", then_everything=False):
+    """A wrapper of `execute` with which INSERTs of jobs that hold the text `of` fail."""
+    failed = []
+
+    def execute(run, sql, params, many, context):
+        insert = sql.startswith(f"INSERT INTO {connection.ops.quote_name(Job._meta.db_table)}")
+        if (insert and len(failed) < times and of in str(params)) or (failed and then_everything):
+            failed.append(sql)
+            raise OperationalError("packet for query is too large\n(it says)")
+        return run(sql, params, many, context)
+
+    return connection.execute_wrapper(execute)
+
+
+def test_one_whose_jobs_the_database_refuses_stops_no_other():
+    recurring("fat", functions.add, args=("fat",))
+    recurring()
+
+    with refuse_inserts(99, of='"fat"'):
+        sleep_until(NOON)
+        create_due(NOON, broken=True)
+
+    assert (found(), found("fat"), get().error) == ([NOON], [], "")
+    assert get("fat").error == "OperationalError: packet for query is too large (it says)"
+    assert get("fat").next_run == NOON
+    assert create_due(NOON, broken=True) == 1
+    assert (found("fat"), get("fat").error) == ([NOON], "")
+
+
+def test_a_failure_that_passes_marks_nobody():
+    recurring()
+
+    with refuse_inserts(2):
+        assert create_due(NOON) == 1
+
+    assert (found(), get().error) == ([NOON], "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_goes_away_marks_nobody():
+    recurring()
+    recurring("other")
+
+    with refuse_inserts(1, then_everything=True), pytest.raises(OperationalError):
+        create_due(NOON)
+
+    assert set(RecurringJob.objects.values_list("error", flat=True)) == {""}
+    assert not Job.objects.exists()
+
+
 def test_a_scheduler_that_dies_before_its_commit_has_done_nothing(monkeypatch):
     recurring()
     create_many = transitions.create_many

@@ -1,6 +1,7 @@
 """Counters: what is counted, and reading it."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -200,6 +201,24 @@ def test_a_series_by_the_hour_is_the_same_before_and_after_the_roll_up():
     pruning.roll_up(HOUR + timedelta(days=9))
 
     assert statistics.series(HOUR, end, step=Span.HOUR) == before
+
+
+@pytest.mark.parametrize(("month", "day", "hours"), [(3, 29, 23), (10, 25, 25)])
+def test_a_series_over_a_change_of_clocks_has_each_hour_once(month, day, hours):
+    berlin = ZoneInfo("Europe/Berlin")
+    start = datetime(2026, month, day, tzinfo=berlin)
+    end = datetime(2026, month, day + 1, tzinfo=berlin)
+    first = start.astimezone(UTC)
+    moments = [first + timedelta(hours=n) for n in range(hours)]
+    for moment in moments:
+        Counter.objects.create(minute=moment, server="s", name="succeeded", value=1)
+
+    found = statistics.series(start, end, step=Span.HOUR)
+
+    assert [point.start.astimezone(UTC) for point in found] == moments
+    assert [point.values for point in found] == [{"succeeded": 1}] * hours
+    assert found[0].start.tzinfo is berlin
+    assert found[-1].start.hour == 23
 
 
 def test_percentiles_come_from_the_buckets():

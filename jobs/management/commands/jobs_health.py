@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
@@ -13,6 +14,8 @@ from django.utils.translation import gettext as _
 
 from ...engine.database import limit_waiting
 from ...health import MAX_AGE_SECONDS, report
+
+logger = logging.getLogger(__name__)
 
 
 def _seconds(text: str) -> float:
@@ -43,13 +46,18 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        limit_waiting()
         try:
+            limit_waiting()
             found = report(options["max_age"])
-        except Error as error:
-            what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            text = _("the database does not answer: %(error)s") % {"error": what}
+        except Exception as error:  # wrong settings too: whoever watches reads nothing else
+            what = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
+            if isinstance(error, Error):
+                text = _("the database does not answer: %(error)s") % what
+            else:
+                logger.exception("the health check failed")
+                text = _("the health check failed: %(error)s") % what
             found = {"ok": False, "problems": [text]}
-        self.stdout.write(json.dumps(found, ensure_ascii=False))
+        # In ASCII, which every terminal and pipe takes.
+        self.stdout.write(json.dumps(found))
         if not found["ok"]:
             sys.exit(1)

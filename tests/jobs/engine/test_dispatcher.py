@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import socket
 import time
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
+import jobs
 from jobs.engine.arena import Arena
 from jobs.engine.crew import AHEAD_BELOW_SECONDS
 from jobs.engine.dispatcher import Dispatcher
 from jobs.engine.line import Line
+from jobs.models import Job, RecurringJob
+from jobs.states import State
+from tests import functions
 
 from .test_line import Worker, claimed, pair
 
@@ -126,3 +132,32 @@ def test_claimed_jobs_that_no_worker_can_take_are_given_back(world, monkeypatch)
     dispatcher._stop_hoarding(101.1)
     assert given_back == [pair(2)]
     assert not dispatcher.buffer
+
+
+# Draining
+
+
+@pytest.mark.django_db
+def test_a_drain_creates_due_occurrences_before_it_says_that_nothing_is_left(world):
+    dispatcher, _ = world
+    jobs.recurring("daily", functions.nothing, cron="0 0 * * *")
+    assert not dispatcher._anything_left()
+    RecurringJob.objects.update(next_run=timezone.now() - timedelta(seconds=5))
+
+    assert dispatcher._anything_left()
+
+    assert Job.objects.get().recurring_job.name == "daily"
+
+
+@pytest.mark.django_db
+def test_a_drain_releases_children_left_behind_before_it_says_that_nothing_is_left(world):
+    dispatcher, _ = world
+    parent = jobs.enqueue(functions.nothing)
+    child = jobs.continue_with(parent, functions.nothing)
+    # It ended, and who was to settle its children died.
+    Job.objects.filter(pk=parent.pk).update(state=State.SUCCEEDED)
+
+    assert dispatcher._anything_left()
+
+    child.refresh_from_db()
+    assert child.state == State.ENQUEUED
