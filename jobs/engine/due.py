@@ -13,8 +13,9 @@ from .database import Outage
 
 #: So many are enqueued in one transaction.
 BATCH = 250
-#: The next due time is asked for again after so many seconds, whatever else happens,
-ASK_SECONDS = 1.0
+#: The next due time is asked for again after so many seconds, whatever else happens (whoever polls
+#: hints at one with every poll),
+ASK_SECONDS = 5.0
 #: and not more often than this when somebody hints that there is an earlier one.
 HINT_SECONDS = 0.05
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -103,3 +105,65 @@ def test_a_notification_is_heard():
 
     assert hint is not None
     assert (hint.sure, hint.queues) == (True, {"mail"})
+
+
+# SQLite's counter of commits
+
+
+@pytest.fixture
+def watched(monkeypatch, tmp_path):
+    """A watcher of a SQLite file, its clock, and a connection to write to the file."""
+    clock = Clock()
+    monkeypatch.setattr(wakeups, "time", clock)
+    path = tmp_path / "jobs.sqlite3"
+    database: Any = SimpleNamespace(get_connection_params=lambda: {"database": str(path)})
+    watcher = wakeups.VersionWatcher(database)
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("CREATE TABLE job (id)")
+        yield watcher, clock, writer
+    watcher.close()
+
+
+def hints_during(seconds, watcher, clock):
+    """Return (hints, looks) when nothing is called but what the watcher asks for."""
+    hints = looks = 0
+    until = clock.now + seconds
+    while clock.now < until:
+        hints += watcher.look() is not None
+        looks += 1
+        clock.now += watcher.seconds() + 1e-6
+    return hints, looks
+
+
+def test_a_commit_is_seen_at_the_next_look(watched):
+    watcher, clock, writer = watched
+    hints_during(2, watcher, clock)
+
+    writer.execute("INSERT INTO job VALUES (1)")
+    clock.now += watcher.seconds() + 1e-6
+
+    assert watcher.look() == wakeups.Hint(work=True, due=True)
+    assert watcher.look() is None
+
+
+def test_who_is_idle_looks_less_often_and_polls_seldom(watched):
+    watcher, clock, _ = watched
+    hints_during(wakeups.SQLITE_IDLE_AFTER_SECONDS + 0.1, watcher, clock)
+
+    hints, looks = hints_during(60, watcher, clock)
+
+    assert hints == 60 / wakeups.SQLITE_POLL_SECONDS
+    assert looks == pytest.approx(60 / wakeups.SQLITE_IDLE_SECONDS, rel=0.01)
+    watcher.worked()
+    _, looks = hints_during(3, watcher, clock)
+    assert looks == pytest.approx(3 / wakeups.SQLITE_SECONDS, rel=0.01)
+
+
+def test_without_the_counter_it_polls_as_often_as_elsewhere(watched, monkeypatch):
+    watcher, clock, _ = watched
+    monkeypatch.setattr(watcher, "_read", lambda: None)
+    hints_during(2, watcher, clock)
+
+    hints, _ = hints_during(60, watcher, clock)
+
+    assert hints == 60
