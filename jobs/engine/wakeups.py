@@ -15,11 +15,8 @@ from ..wakeup import DUE_CHANGED, WINDOW_SECONDS, can_notify, channel
 
 logger = logging.getLogger(__name__)
 
-#: SQLite's counter of foreign commits costs microseconds to read, but so does waking up for it:
-#: less often when no job has been claimed for a while.
+#: SQLite's counter of foreign commits costs microseconds to read.
 SQLITE_SECONDS = 0.015
-SQLITE_IDLE_SECONDS = 0.025
-SQLITE_IDLE_AFTER_SECONDS = 10.0
 #: No commit escapes that counter, so where it can be read it is enough to poll so often.
 SQLITE_POLL_SECONDS = 5.0
 #: Polling where nothing better exists: quickly under load, backing off to POLL_SECONDS.
@@ -126,7 +123,6 @@ class VersionWatcher(Poller):
         self._handle: sqlite3.Connection | None = None
         self._version: Any = None
         self._next_version = 0.0
-        self._worked_at = time.monotonic()
 
     def seconds(self) -> float:
         return max(0.0, min(self._next_version, self._next) - time.monotonic())
@@ -134,8 +130,7 @@ class VersionWatcher(Poller):
     def look(self) -> Hint | None:
         now = time.monotonic()
         if now >= self._next_version:
-            idle = now - self._worked_at > SQLITE_IDLE_AFTER_SECONDS
-            self._next_version = now + (SQLITE_IDLE_SECONDS if idle else SQLITE_SECONDS)
+            self._next_version = now + SQLITE_SECONDS
             version = self._read()
             if version != self._version:
                 self._version = version
@@ -146,8 +141,7 @@ class VersionWatcher(Poller):
             return Hint(work=True, due=True)
         return None
 
-    def worked(self) -> None:
-        self._worked_at = time.monotonic()
+    def worked(self) -> None: ...
 
     def _read(self) -> Any:
         try:

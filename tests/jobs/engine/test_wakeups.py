@@ -146,17 +146,14 @@ def test_a_commit_is_seen_at_the_next_look(watched):
     assert watcher.look() is None
 
 
-def test_who_is_idle_looks_less_often_and_polls_seldom(watched):
+def test_who_sees_every_commit_polls_seldom(watched):
     watcher, clock, _ = watched
-    hints_during(wakeups.SQLITE_IDLE_AFTER_SECONDS + 0.1, watcher, clock)
+    hints_during(2, watcher, clock)
 
     hints, looks = hints_during(60, watcher, clock)
 
     assert hints == 60 / wakeups.SQLITE_POLL_SECONDS
-    assert looks == pytest.approx(60 / wakeups.SQLITE_IDLE_SECONDS, rel=0.01)
-    watcher.worked()
-    _, looks = hints_during(3, watcher, clock)
-    assert looks == pytest.approx(3 / wakeups.SQLITE_SECONDS, rel=0.01)
+    assert looks == pytest.approx(60 / wakeups.SQLITE_SECONDS, rel=0.01)
 
 
 def test_without_the_counter_it_polls_as_often_as_elsewhere(watched, monkeypatch):
