@@ -123,16 +123,17 @@ def lateness(count: str, seconds: str) -> dict:
     from django.utils import timezone
 
     import jobs
-    from jobs.models import HistoryEntry
+    from jobs.models import HistoryEntry, Job
 
     begin = timezone.now() + timedelta(seconds=1)
     due = {}
     for number in range(int(count)):
         at = begin + timedelta(seconds=float(seconds) * number / int(count))
         due[jobs.schedule(functions.nothing, number, run_after=at).pk] = at
-    settled(count)
+    while Job.objects.filter(pk__in=list(due), state="succeeded").count() < int(count):
+        time.sleep(0.1)
     late = []
-    for entry in HistoryEntry.objects.filter(state="processing"):
+    for entry in HistoryEntry.objects.filter(state="processing", job__in=list(due)):
         began = datetime.fromisoformat(entry.data["started"])
         late.append(1000 * (began - due[entry.job_id]).total_seconds())
     late.sort()

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from django_q.cluster import Cluster, get_mp_context
 from django_q.conf import Conf
+from django_q.conf import logger as _logger
 from django_q.worker import worker as _worker
 
 __all__ = ["STOP", "Cluster", "configure", "get_mp_context", "run_worker"]
@@ -55,5 +57,8 @@ def run_worker(tasks: Tasks, outcomes: Outcomes) -> None:
     Without a time limit of django-q2's: it has whole seconds only and can't tell one job's
     end from the next one's start.
     """
+    if "log_level" not in Conf.conf:
+        # Its line for each job would double ours, and cost a worker a third of a short job's time.
+        _logger.setLevel(logging.WARNING)
     loop: Callable[..., None] = _worker
     loop(tasks, outcomes, _Timer(), -1)
