@@ -625,7 +625,7 @@ def _write_history(
 ) -> None:
     # By position, in the order of the fields: names would cost twice as much.
     rows = (
-        HistoryEntry(None, pk, state, reason, data, entered, left)
+        HistoryEntry(None, pk, state, reason, data, entered, left)  # type: ignore[misc]  # an id
         for pk, state, reason, data, entered, left in entries
     )
     for batch in _batches(rows, lambda row: len(row.data)):
