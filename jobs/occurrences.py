@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db import Error, IntegrityError, connections, transaction
+from django.db import Error, IntegrityError, transaction
 from django.utils import timezone
 
 from . import transitions, wakeup
@@ -82,7 +82,7 @@ def make_job(row: RecurringJob, reason: str, run_at: datetime) -> Job:
 
 def _create(due: RecurringJobQuerySet, as_of: datetime | None, *, careful: bool = False) -> int:
     with transaction.atomic(using=conf.DATABASE):
-        rows = list(_locked(due.annotate(now=DatabaseNow()))[:ROWS])
+        rows = list(due.annotate(now=DatabaseNow()).locked(skip_locked=True)[:ROWS])
         moves: dict[_Move, list[int]] = {}
         errors: dict[str, list[int]] = {}
         jobs: list[Job] = []
@@ -167,13 +167,3 @@ def _known_occurrences(row: RecurringJob) -> frozenset[datetime | None]:
         recurring_job_id=row.pk, occurrence__gte=row.next_run
     )
     return frozenset(jobs.values_list("occurrence", flat=True))
-
-
-def _locked(rows: RecurringJobQuerySet) -> RecurringJobQuerySet:
-    features = connections[conf.DATABASE].features
-    if not features.has_select_for_update:
-        return rows
-    return rows.select_for_update(
-        skip_locked=features.has_select_for_update_skip_locked,
-        no_key=features.has_select_for_no_key_update,
-    )

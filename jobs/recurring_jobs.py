@@ -10,11 +10,12 @@ import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.apps import AppConfig, apps
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone as clock
 
 from . import transitions, wakeup
@@ -275,10 +276,11 @@ def _declare(
 def _set_next_run(pk: int) -> None:
     """Count from now, by the database's clock; a paused recurring job has no next run."""
     row = _rows().annotate(now=DatabaseNow()).get(pk=pk)
+    now: datetime = row.now  # type: ignore[attr-defined]  # it does not see annotations
     try:
-        next_run = None if row.paused_at else row.schedule.next_after(row.now)
+        next_run = None if row.paused_at else row.schedule.next_after(now)
     except InvalidSchedule:  # written by SQL: due at once, so that a server writes the error
-        next_run = row.now
+        next_run = now
     _rows().filter(pk=pk).update(next_run=next_run)
 
 
@@ -287,9 +289,7 @@ def _rows() -> RecurringJobQuerySet:
 
 
 def _get(name: str, *, lock: bool = False) -> RecurringJob:
-    rows = _rows()
-    if lock and connections[conf.DATABASE].features.has_select_for_update:
-        rows = rows.select_for_update()
+    rows = _rows().locked() if lock else _rows()
     row = rows.filter(name=name).first()
     if row is None:
         names = list(_rows().values_list("name", flat=True)[:5000])

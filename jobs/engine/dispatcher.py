@@ -68,7 +68,7 @@ class Dispatcher:
         self.due = DueJobs(self.outage)
         self.reconciler = Reconciler(server, self.outage)
         self.buffer: deque[Claimed] = deque()  # claimed, not sent
-        self.chores: deque[tuple[Callable[[], Any], set[Pair]]] = deque()
+        self.chores: deque[Callable[[], Any]] = deque()
         self.stopping = self.finishing = self.given_up = False
         control.setblocking(False)
         self._selector = selectors.DefaultSelector()
@@ -241,7 +241,7 @@ class Dispatcher:
         if victim is not None:
             if counted:
                 logger.error("#%d: %s", victim[0], cause)
-                self._chore([victim], partial(self._convict, victim, cause))
+                self.chores.append(partial(self._convict, victim, cause))
             else:
                 self._give_back([victim], cause, started=True)
         rest = [job for pair, job in sent.items() if pair != victim]
@@ -252,11 +252,11 @@ class Dispatcher:
             self._give_back([(job.id, job.token) for job in rest], cause, started=False)
         else:
             self.buffer.extendleft(reversed(rest))
-        self._chore([], lambda: self._say("buried", index))
+        self.chores.append(lambda: self._say("buried", index))
 
     def _convict(self, victim: Pair, cause: str) -> None:
         transitions.crash([victim], cause)
-        self._announce(continuations.settle([victim[0]]))  # it may have failed as poisoned
+        self._ended.append(victim[0])  # it may have failed as poisoned
 
     def _stop(self) -> None:
         """Claim nothing more, give back what has not started, let the workers end."""
@@ -285,18 +285,14 @@ class Dispatcher:
                 )
             )
 
-        self._chore([], rest)
+        self.chores.append(rest)
 
     # Chores: what must be written, in order, however long the database is away.
 
-    def _chore(self, pairs: Iterable[Pair], work: Callable[[], Any]) -> None:
-        self.chores.append((work, set(pairs)))
-
     def _give_back(self, pairs: list[Pair], reason: str, *, started: bool) -> None:
         if pairs:
-            self._chore(
-                pairs,
-                lambda: self._announce(transitions.give_back(pairs, reason, started=started)),
+            self.chores.append(
+                lambda: self._announce(transitions.give_back(pairs, reason, started=started))
             )
 
     def _announce(self, queues: Iterable[str]) -> None:
@@ -305,7 +301,7 @@ class Dispatcher:
 
     def _work_off_chores(self) -> None:
         while self.chores:
-            done, _ = self.outage.attempt(self.chores[0][0])
+            done, _ = self.outage.attempt(self.chores[0])
             if not done:
                 return
             self.chores.popleft()
@@ -425,6 +421,8 @@ class Dispatcher:
 
     def _drop_deleted(self) -> None:
         """Let go of deleted jobs that were not sent."""
+        if not self._deleted:
+            return
         kept = [job for job in self.buffer if (job.id, job.token) not in self._deleted]
         if len(kept) < len(self.buffer):
             gone = {(job.id, job.token) for job in self.buffer} & self._deleted
@@ -553,7 +551,7 @@ class Dispatcher:
         if pairs:
             self.buffer = deque(job for job in self.buffer if not is_paused(job.queue))
             reason = "its queue was paused"
-            self._chore(pairs, lambda: transitions.give_back(pairs, reason, started=False))
+            self.chores.append(lambda: transitions.give_back(pairs, reason, started=False))
 
     # Working off what there is, then ending.
 

@@ -7,16 +7,17 @@ from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import connections, models
+from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..clock import DatabaseNow
 from ..states import State
 from .fields import JSONTextField
+from .locking import LockingQuerySet
 
 
-class JobQuerySet(models.QuerySet["Job"]):
+class JobQuerySet(LockingQuerySet["Job"]):
     """Jobs in the words of the domain."""
 
     def in_claim_order(self) -> JobQuerySet:
@@ -41,19 +42,6 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Return the jobs that `server` has claimed and not let go of, the oldest first."""
         # In this order, or SQLite with statistics reads the whole table instead of the index.
         return self.filter(server=server).order_by("server", "id")
-
-    def locked(self, *, skip_locked: bool = False) -> JobQuerySet:
-        """Lock the rows until the transaction ends, where the database has locks for rows.
-
-        `skip_locked`: leave out those that somebody else holds, where that can be.
-        """
-        features = connections[self.db].features
-        if not features.has_select_for_update:
-            return self
-        return self.select_for_update(
-            skip_locked=skip_locked and features.has_select_for_update_skip_locked,
-            no_key=features.has_select_for_no_key_update,
-        )
 
 
 class Job(models.Model):

@@ -19,11 +19,12 @@ from ..options import STORED, Options, priority_problem
 from ..recurrence import Misfire, Schedule, schedule_for
 from ..serialization import dump_arguments
 from .fields import JSONTextField
+from .locking import LockingQuerySet
 
 __all__ = ["Misfire", "RecurringJob"]
 
 
-class RecurringJobQuerySet(models.QuerySet["RecurringJob"]):
+class RecurringJobQuerySet(LockingQuerySet["RecurringJob"]):
     """Recurring jobs in the words of the domain. A paused one has no next run."""
 
     def sound(self) -> RecurringJobQuerySet:

@@ -161,3 +161,13 @@ def test_a_drain_releases_children_left_behind_before_it_says_that_nothing_is_le
 
     child.refresh_from_db()
     assert child.state == State.ENQUEUED
+
+
+def test_children_of_a_job_that_is_set_aside_are_settled_by_pages_like_all_others(
+    world, monkeypatch
+):
+    """Not in the chore itself: they may be very many, and the pulse waits for a chore's end."""
+    dispatcher, _ = world
+    monkeypatch.setattr("jobs.transitions.crash", lambda pairs, cause: pairs)
+    dispatcher._convict(pair(7), "worker 1 died")
+    assert dispatcher._ended == [7]
