@@ -16,6 +16,7 @@ from jobs import occurrences, recurring_jobs, transitions
 from jobs.engine.database import Outage
 from jobs.engine.scheduler import BROKEN_SECONDS, Scheduler
 from jobs.models import Job, RecurringJob
+from jobs.models.locking import LockingQuerySet
 from jobs.occurrences import create_due, seconds_to_next
 from jobs.states import State
 from tests import functions
@@ -302,7 +303,7 @@ def test_a_pass_over_those_due_at_the_same_time_costs_a_constant_number_of_state
 @pytest.mark.django_db(transaction=True)
 def test_three_schedulers_at_once_make_one_job_of_each_occurrence(monkeypatch, locks):
     if locks == "ignored":
-        monkeypatch.setattr(occurrences, "_locked", lambda rows: rows)
+        monkeypatch.setattr(LockingQuerySet, "locked", lambda rows, **how: rows)
     for n in range(50):
         recurring(f"r{n}", misfire="all")
     barrier, problems = threading.Barrier(3), []
@@ -391,7 +392,7 @@ def test_after_a_pass_it_looks_again_at_once():
 
 def test_what_another_holds_is_looked_at_again_soon_but_not_at_once(monkeypatch):
     recurring(next_run=in_seconds(-0.1))
-    monkeypatch.setattr(occurrences, "_locked", lambda rows: rows.none())
+    monkeypatch.setattr(LockingQuerySet, "locked", lambda rows, **how: rows.none())
     scheduler, waits = Scheduler(Outage("test"), lambda: None, clock := Clock()), []
 
     for _ in range(7):
