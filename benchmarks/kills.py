@@ -11,7 +11,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from .drain import Cluster, probe
+from .harness import Contender, adopt_orphans
+from .systems import SYSTEMS
 
 
 def main() -> None:
@@ -19,17 +20,21 @@ def main() -> None:
     parser.add_argument("--database", default="")
     parser.add_argument("--kills", type=int, default=1000)
     args = parser.parse_args()
+    adopt_orphans()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        database = args.database or f"sqlite:///{folder / 'bench.sqlite3'}"
-        probe("bonfire", database, "reset")
-        probe("bonfire", database, "enqueue_killers", args.kills)
-        cluster = Cluster("bonfire", database, folder / "kills.log")
-        try:
-            probe("bonfire", database, "settled", args.kills)
-        finally:
-            cluster.end()
-        print(database.partition(":")[0], json.dumps(probe("bonfire", database, "effects")))
+        url = args.database or f"sqlite:///{folder / 'bench.sqlite3'}"
+        bonfire = Contender(SYSTEMS["bonfire"], url, folder)
+        bonfire.reset()
+        bonfire.step("enqueue_killers", count=args.kills)
+        with bonfire.workers() as group:
+
+            def all_ended() -> bool:
+                return bonfire.step("ended")["jobs"] >= args.kills
+
+            done = bonfire.wait(all_ended, group, 60 + args.kills, pause=1)
+        found = {**bonfire.step("effects"), "all_ended": done}
+        print(bonfire.store, json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from .drain import Cluster, probe
+from .harness import Contender, adopt_orphans
+from .systems import SYSTEMS
 
 
 def main() -> None:
@@ -19,18 +20,16 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    adopt_orphans()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        database = args.database or f"sqlite:///{folder / 'bench.sqlite3'}"
-        probe("bonfire", database, "reset")
-        clusters = [Cluster("bonfire", database, folder / f"{i}.log") for i in range(3)]
-        try:
-            probe("bonfire", database, "declare", args.jobs)
-            found = probe("bonfire", database, "occurrences", args.jobs, args.rounds)
-        finally:
-            for cluster in clusters:
-                cluster.end()
-        print(database.partition(":")[0], json.dumps(found))
+        url = args.database or f"sqlite:///{folder / 'bench.sqlite3'}"
+        bonfire = Contender(SYSTEMS["bonfire"], url, folder)
+        bonfire.reset()
+        with bonfire.workers(groups=3):
+            bonfire.step("declare", count=args.jobs)
+            found = bonfire.step("occurrences", count=args.jobs, rounds=args.rounds)
+        print(bonfire.store, json.dumps(found))
 
 
 if __name__ == "__main__":

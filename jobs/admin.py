@@ -26,6 +26,7 @@ from django.utils.translation import ngettext
 from . import recurring_jobs
 from .conf import conf
 from .exceptions import InvalidSchedule, JobsError
+from .foreign import VIA
 from .models import HistoryEntry, Job, Queue, RecurringJob, Server
 from .queues import pause_queue, resume_queue
 
@@ -286,6 +287,16 @@ class RecurringJobForm(forms.ModelForm):
         model = RecurringJob
         fields = ("cron", "time_zone", "misfire", "queue", "priority", "arguments", "options")
         help_texts = HELP_TEXTS
+
+    def clean_options(self) -> Any:
+        """Keep what another API's call is about, which can name functions, as it was."""
+        options = self.cleaned_data["options"]
+        before = (self.initial.get("options") or {}).get(VIA)
+        if isinstance(options, dict) and options.get(VIA) != before:
+            raise forms.ValidationError(
+                _("“%(name)s” can't be changed here."), params={"name": VIA}
+            )
+        return options
 
 
 @admin.register(RecurringJob)

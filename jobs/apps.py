@@ -20,10 +20,10 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401
-        from .bridge import refuse_stock_tasks
+        from .bridge import install
         from .recurring_jobs import write_when_migrated
 
-        refuse_stock_tasks()
+        install()
         post_migrate.connect(
             write_when_migrated, sender=self, dispatch_uid=f"{__name__}.write_when_migrated"
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
+import django
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.connection import ConnectionDoesNotExist
 
+from .bridge import other_broker
 from .conf import SETTINGS, conf, jobs_problems, q_cluster_problems
 from .decorators import declared_atomic
 from .functions import resolve
@@ -22,7 +26,8 @@ LABEL = "jobs"  # only the prefix of the checks' ids
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """E001: JOBS. E002: Q_CLUSTER. E003: app order. E004: USE_TZ. E005, W001: the database.
 
-    E006: atomic jobs on a database with one writer. E007: AROUND.
+    E006: atomic jobs on a database with one writer. E007: AROUND. W002: django-q2's broker.
+    E008, W003: TASKS, see `backends`.
     """
     messages: list[CheckMessage] = []
     for problem in jobs_problems():
@@ -40,6 +45,8 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         )
     messages += _check_database()
     messages += _check_around()
+    messages += _check_broker()
+    messages += _check_tasks()
     return messages
 
 
@@ -107,6 +114,16 @@ def _check_database() -> Iterator[CheckMessage]:
                 )
 
 
+def _check_broker() -> Iterator[CheckMessage]:
+    if key := other_broker():
+        yield Warning(
+            f"Q_CLUSTER[{key!r}] names a broker of django-q2's own: what async_task and schedule "
+            "make goes there and becomes no job; only `qcluster --stock` works it.",
+            hint="Take it out, and run `manage.py jobs_adopt` for what stands in the tables.",
+            id=f"{LABEL}.W002",
+        )
+
+
 def _check_around() -> Iterator[CheckMessage]:
     if SETTINGS["AROUND"].problem(conf.AROUND):
         return  # reported as E001
@@ -121,3 +138,31 @@ def _check_around() -> Iterator[CheckMessage]:
                 "context manager.",
                 id=f"{LABEL}.E007",
             )
+
+
+def _check_tasks() -> Iterator[CheckMessage]:
+    """Only what hinders the backend's own check: before Django 6 nobody else reads TASKS."""
+    given = getattr(settings, "TASKS", None)
+    named = [
+        params.get("BACKEND")
+        for params in (given.values() if isinstance(given, Mapping) else ())
+        if isinstance(params, Mapping)
+    ]
+    own = f"{__package__}.backends"
+    if not any(str(path).startswith(f"{own}.") for path in named):
+        return
+    try:
+        import_module(own)
+    except ImproperlyConfigured as error:
+        yield Error(
+            f"TASKS names a backend of {own}, which can't be used: {error}",
+            hint="Install it, or take the backend out of TASKS.",
+            id=f"{LABEL}.E008",
+        )
+        return
+    if django.VERSION < (6, 0) and not apps.is_installed("django_tasks"):
+        yield Warning(
+            "django_tasks is not in INSTALLED_APPS: nothing checks TASKS.",
+            hint="Add 'django_tasks' to INSTALLED_APPS.",
+            id=f"{LABEL}.W003",
+        )

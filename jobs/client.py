@@ -180,10 +180,19 @@ def _require_moment(run_after: Any) -> None:
 
 
 def create(
-    target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options
+    target: Target,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    options: Options,
+    notes: Mapping[str, Any] | None = None,
 ) -> Job:
-    """Insert one job; what all the enqueue verbs come down to."""
+    """Insert one job; what all the enqueue verbs come down to.
+
+    `notes`: what is kept beside the options of the call, see `options.NOTES`.
+    """
     job = _plan(target, args, kwargs, options)
+    if notes:
+        job.options = {**job.options, **notes}
     transitions.create(job)
     wakeup.announce(job.queue, due_changed=job.state == State.SCHEDULED)
     return job

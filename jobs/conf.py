@@ -148,7 +148,8 @@ SETTINGS: dict[str, Setting] = {
     "SHUTDOWN_SECONDS": Setting(30, _number(0)),
     # Wake-up: PostgreSQL's NOTIFY, and the polling that stays correct without it.
     "NOTIFY": Setting(True, _boolean),
-    "POLL_SECONDS": Setting(1.0, _number(0.01, 5)),
+    # Default: 2 where servers are notified, else 1.
+    "POLL_SECONDS": Setting(None, _optional(_number(0.01, 5))),
     # Recycling of workers; None means never.
     "RECYCLE_JOBS": Setting(None, _optional(_whole(1))),
     "MAX_RSS_KB": Setting(None, _optional(_whole(1))),
@@ -324,7 +325,14 @@ def _is_said(name: str, value: Any) -> bool:
 
 
 #: What a setting is when nobody says.
+def _poll_seconds() -> float:
+    from .wakeup import can_notify
+
+    return 2.0 if can_notify(conf.DATABASE) else 1.0
+
+
 _DERIVED: dict[str, Callable[[], Any]] = {
+    "POLL_SECONDS": _poll_seconds,
     "WORKERS": lambda: os.cpu_count() or 4,
     "TIME_ZONE": lambda: settings.TIME_ZONE or "UTC",
 }

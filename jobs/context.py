@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -83,15 +81,45 @@ def captured_time_zone() -> str:
     return getattr(zone, "key", None) or ""
 
 
-@contextmanager
-def running(job: CurrentJob, language: str, time_zone: str) -> Iterator[None]:
-    """Make `job` the current one, under the language and time zone of whoever created it."""
-    token = _current.set(job)
-    try:
-        with (
-            translation.override(language or None),
-            timezone.override(ZoneInfo(time_zone) if time_zone else None),
-        ):
-            yield
-    finally:
-        _current.reset(token)
+class running:  # noqa: N801  (used like a function)
+    """Make `job` the current one, under the language and time zone of whoever created it.
+
+    Nothing is switched where they hold already, as in most workers; what the job itself switches
+    is put back.
+    """
+
+    def __init__(self, job: CurrentJob, language: str, time_zone: str) -> None:
+        self._job, self._language, self._zone = job, language, time_zone
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._job)
+        self._language_before = translation.get_language()
+        self._zone_before = timezone.get_current_timezone()
+        try:
+            self._switch(self._language or None, self._zone)
+        except BaseException:  # a zone that this machine does not know
+            self.__exit__()
+            raise
+
+    def _switch(self, language: str | None, zone: str) -> None:
+        if language != self._language_before:
+            _activate_language(language)
+        if zone != getattr(self._zone_before, "key", None):
+            timezone.activate(ZoneInfo(zone)) if zone else timezone.deactivate()
+
+    def __exit__(self, *exc_info: object) -> None:
+        if translation.get_language() != self._language_before:
+            _activate_language(self._language_before)
+        if timezone.get_current_timezone() is not self._zone_before:
+            if self._zone_before is timezone.get_default_timezone():
+                timezone.deactivate()
+            else:
+                timezone.activate(self._zone_before)
+        _current.reset(self._token)
+
+
+def _activate_language(language: str | None) -> None:
+    if language is None:
+        translation.deactivate_all()
+    else:
+        translation.activate(language)

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, StrEnum
 from functools import partial
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from . import transitions, wakeup
 from .conf import conf
-from .models import Job
+from .models import Job, compiled
 from .states import State
 
 #: So many children are settled in one transaction.
@@ -85,9 +85,9 @@ def settle(parents: Iterable[int], pages: int | None = None) -> list[str]:
 
 def settle_page(parents: Sequence[int]) -> tuple[list[str], list[int]]:
     """Settle some hundred children at most; return their queues, and whose are still to settle."""
-    waiting = Job.objects.using(conf.DATABASE).filter(state=State.AWAITING)
-    if not waiting.exists():  # nearly always, and cheaper than to look for each parent
+    if not _one_waiting():  # nearly always, and cheaper than to look for each parent
         return [], []
+    waiting = Job.objects.using(conf.DATABASE).filter(state=State.AWAITING)
     chunk, rest = list(parents[:CHUNK]), list(parents[CHUNK:])
     children = list(
         waiting.filter(_decided(), parent__in=chunk)
@@ -123,6 +123,8 @@ def _settle_and_announce(parents: list[int]) -> None:
 
 def sweep() -> list[str]:
     """Settle waiting jobs whose parents have ended or are gone; return their queues."""
+    if not _one_waiting():
+        return []
     waiting = Job.objects.using(conf.DATABASE).filter(state=State.AWAITING)
     parent = Job.objects.using(conf.DATABASE).filter(pk=OuterRef("parent_id"))
     ready = waiting.filter(_decided()).order_by("state_changed_at", "id")
@@ -133,6 +135,11 @@ def sweep() -> list[str]:
         transitions.give_up_waiting([pk], f"its parent #{gone} does not exist any more")
         queues += settle([pk], SWEEP_PAGES)
     return queues
+
+
+@compiled.query
+def _one_waiting() -> QuerySet[Job, tuple[int]]:
+    return Job.objects.using(conf.DATABASE).filter(state=State.AWAITING).values_list("pk")[:1]
 
 
 def _decided() -> Q:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
-from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 from weakref import WeakSet
 
 from .exceptions import InvalidFunction
+from .functions import adapted, adapters
 from .options import NOTHING_SAID, Options
 
 if TYPE_CHECKING:
     from .models import Job
+    from .outcomes import Claimed, Outcome
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,7 +70,7 @@ class JobFunction(Generic[P, R]):
         self.func = func
         self.options = options
         if options.atomic:
-            _atomic.add(self)
+            remember_atomic(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.func(*args, **kwargs)
@@ -95,6 +98,36 @@ class JobFunction(Generic[P, R]):
         return Enqueuer[P](self, NOTHING_SAID).enqueue_many(calls)
 
 
+class Listener(Protocol):
+    """One execution of a ForeignFunction, which it prepares and hears of."""
+
+    options: Options
+
+    def started(self) -> None:
+        """Hear that it is about to begin; what is raised here, the job has raised."""
+
+    def arguments(self, args: list[Any]) -> list[Any]:
+        """Return the function's positional arguments, given those that the job keeps."""
+
+    def returned(self, value: Any) -> Any:
+        """Return what is kept as the result; what is raised here fails the job for good."""
+
+    def finished(self, outcome: Outcome, error: BaseException | None) -> None:
+        """Hear how it ended; what it raised is the current exception. Must not raise."""
+
+
+class ForeignFunction(JobFunction[P, R]):
+    """A function declared through another API than `@job`, such as a task of Django's."""
+
+    def listener(self, job: Claimed, worker: str) -> Listener:
+        """Return what prepares and hears of an execution."""
+        raise NotImplementedError
+
+    def declared_with(self, options: Options) -> Any:
+        """Return what to put in the module in place of what that API made, with these options."""
+        raise NotImplementedError
+
+
 @overload
 def job(func: Callable[P, R], /) -> JobFunction[P, R]: ...
 @overload
@@ -105,18 +138,40 @@ def job(func: Callable[P, R] | None = None, /, **options: Any) -> Any:
     >>> @job(queue="mail", max_retries=5)
     ... def send_welcome_email(user_id): ...
 
-    The options are those of Options but `run_after`. Raises InvalidOption for unknown names and
+    The options are those of Options but `run_after`. Put outside of `@task`, it gives them to the
+    task, and leaves it one. Raises InvalidOption for unknown names and
     wrong values, at import.
     """
     checked = Options.build(options, declared=True)
-    if func is not None:
-        return JobFunction(func, checked)
-    return lambda function: JobFunction(function, checked)
+    return _declare(checked, func) if func is not None else partial(_declare, checked)
+
+
+def _declare(options: Options, func: Any) -> Any:
+    if not callable(func) and isinstance(found := adapted(func), ForeignFunction):
+        return found.declared_with(options)
+    return JobFunction(func, options)
+
+
+def _function_of_task(target: Any) -> Callable[..., Any] | None:
+    """Return the function of a task of Django's; that framework is imported only if in use."""
+    if "django.tasks" not in sys.modules and "django_tasks" not in sys.modules:
+        return None
+    from .task_functions import function_of
+
+    return function_of(target)
+
+
+adapters.append(_function_of_task)
 
 
 def declared_options(target: Any) -> Options:
     """Return what the decorator of `target` says; nothing for an undecorated function."""
     return target.options if isinstance(target, JobFunction) else NOTHING_SAID
+
+
+def remember_atomic(function: JobFunction[Any, Any]) -> None:
+    """Have `function` looked at by the system check of atomic jobs."""
+    _atomic.add(function)
 
 
 def declared_atomic() -> list[JobFunction[Any, Any]]:

@@ -21,8 +21,17 @@ LOOP_OVER_IT = "make the job a function that loops over it."
 AnyCallable = Callable[..., Any]
 
 
+#: Each makes a function of something that can't be called but stands for one, or returns None.
+adapters: list[Callable[[Any], AnyCallable | None]] = []
+
+
+def adapted(target: Any) -> AnyCallable | None:
+    """Return the function for which `target`, which can't be called, stands; or None."""
+    return next((found for adapt in adapters if (found := adapt(target)) is not None), None)
+
+
 def resolve(path: str) -> AnyCallable:
-    """Import and return what stands at the dotted `path`.
+    """Import and return what stands at the dotted `path`, a function.
 
     Raises whatever the import raises; ImportError or AttributeError when there is nothing, and
     TypeError when what is there can't be called.
@@ -35,9 +44,11 @@ def resolve(path: str) -> AnyCallable:
             target = pkgutil.resolve_name(path)
         except ValueError as error:
             raise ImportError(f"{path!r} is not a dotted path") from error
-    if not callable(target):
+    if callable(target):
+        return target
+    if (function := adapted(target)) is None:
         raise TypeError(f"{path!r} is a {type(target).__name__}, not a function")
-    return target
+    return function
 
 
 def resolve_fresh(path: str) -> AnyCallable:
@@ -69,6 +80,8 @@ def identify(target: AnyCallable | str) -> tuple[AnyCallable, str]:
     """Return a function, given itself or its path, and the path under which workers find it."""
     if isinstance(target, str):
         return resolve_for_enqueue(target), target
+    if not callable(target) and (function := adapted(target)) is not None:
+        return function, path_of(getattr(function, "func", function))
     return target, path_of(target)
 
 

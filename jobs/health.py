@@ -94,16 +94,17 @@ def oldest_due_seconds(now: datetime) -> float | None:
     That is an enqueued one whose queue is not paused, or a scheduled one that is past due.
     `now`: by the database's clock.
     """
-    since = [moment for moment in _due_moments() if moment <= now]
+    since = list(_due_moments(now))
     return (now - min(since)).total_seconds() if since else None
 
 
-def _due_moments() -> Iterable[datetime]:
+def _due_moments(now: datetime) -> Iterable[datetime]:
     jobs = Job.objects.using(conf.DATABASE)
-    scheduled = jobs.filter(state=State.SCHEDULED).order_by("run_at", "id")
+    scheduled = jobs.filter(state=State.SCHEDULED, run_at__lte=now).order_by("run_at", "id")
     yield from scheduled.values_list("run_at", flat=True)[:1]
     for queue in not_paused(names_in_use()):
-        yield from _enqueued_since(queue)
+        for moment in _enqueued_since(queue):
+            yield min(moment, now)  # SQLite's clock has milliseconds only, and may seem behind
 
 
 def _enqueued_since(queue: str) -> Iterable[datetime]:

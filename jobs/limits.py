@@ -81,10 +81,9 @@ class Body:
         return self
 
     def _begin(self) -> None:
-        # Each time anew, because a job may have installed its own.
-        signal.signal(CANCEL_SIGNAL, _interrupt)
+        _install(CANCEL_SIGNAL)
         if self.timeout is not None:
-            signal.signal(signal.SIGALRM, _interrupt)
+            _install(signal.SIGALRM)
             self._deadline = time.monotonic() + self.timeout
             self.watch.set_deadline(self._deadline)
         sys.unraisablehook = self._heed_unraisable
@@ -125,7 +124,7 @@ class Body:
         """Try again when the interruption hit a `__del__`, where Python only prints it."""
         if isinstance(unraisable.exc_value, Interruption) and Body._running is self:
             self.interruption = None
-            signal.signal(signal.SIGALRM, _interrupt)
+            _install(signal.SIGALRM)
             signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, AGAIN_SECONDS))  # noqa: S311
         else:
             self._unraisable(unraisable)
@@ -152,6 +151,12 @@ class Body:
             raise
         finally:
             self._task = None
+
+
+def _install(signum: signal.Signals) -> None:
+    """Handle this signal, whatever handler a job may have left; looking is cheaper than setting."""
+    if signal.getsignal(signum) is not _interrupt:
+        signal.signal(signum, _interrupt)
 
 
 def _status(error: object) -> int:

@@ -11,18 +11,20 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import Error, IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from . import transitions, wakeup
+from . import signals, transitions, wakeup
 from .clock import DatabaseNow
 from .conf import conf
 from .context import captured_language
-from .models import Job, RecurringJob
+from .models import Job, RecurringJob, compiled
 from .models.recurring import RecurringJobQuerySet
+from .races import Raced
 from .recurrence import LIMIT, Plan, plan
 from .serialization import dumps
 from .states import State
-from .transitions import REASON_LENGTH, Raced
+from .transitions import REASON_LENGTH
 
 #: One pass looks after so many recurring jobs, and creates about `recurrence.LIMIT` jobs.
 ROWS = 200
@@ -51,13 +53,15 @@ def create_due(as_of: datetime | None = None, *, broken: bool = False) -> int:
 
 def seconds_to_next() -> float | None:
     """Return after how many seconds an occurrence is due; None if there is none to come."""
+    for next_run, now in _next():
+        return None if next_run is None else (next_run - now).total_seconds()
+    return None
+
+
+@compiled.query
+def _next() -> QuerySet[RecurringJob, tuple[datetime | None, datetime]]:
     rows = RecurringJob.objects.using(conf.DATABASE).sound().filter(next_run__isnull=False)
-    first = (
-        rows.annotate(now=DatabaseNow()).order_by("next_run").values_list("next_run", "now").first()
-    )
-    if first is None or first[0] is None:
-        return None
-    return (first[0] - first[1]).total_seconds()
+    return rows.order_by("next_run").values_list("next_run", DatabaseNow())[:1]
 
 
 def make_job(row: RecurringJob, reason: str, run_at: datetime) -> Job:
@@ -103,6 +107,8 @@ def _create(due: RecurringJobQuerySet, as_of: datetime | None, *, careful: bool 
             _move_on(pks, move)
         for text, pks in errors.items():
             RecurringJob.objects.using(conf.DATABASE).filter(pk__in=pks).update(error=text)
+        if jobs:
+            signals.occurrences_due.send(sender=Job, jobs=jobs)
         if jobs:
             transitions.create_many(jobs)
         for queue in {job.queue for job in jobs}:

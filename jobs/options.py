@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from .conf import conf, queue_name, shown
 from .exceptions import InvalidOption
+from .foreign import VIA
 from .retry import LONGEST_SECONDS, Delays, Exhausted, RetryPolicy, check_delays
 
 RunAfter = datetime | timedelta | None
@@ -19,6 +20,9 @@ ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
 #: Kept with the job, so that they still hold when it runs; the others are used at once or, like
 #: exception classes and functions, are the code's and never the database's.
 STORED = ("max_retries", "retry_delays", "when_exhausted", "expires_after", "timeout")
+
+#: Kept beside them by those who enqueue for other APIs, and no options: see `task_functions`.
+NOTES = frozenset({"task_backend", "task_run_after", "task_priority"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +84,14 @@ class Options:
         While a deploy is under way, a newer version may have enqueued it.
         """
         good = {n: v for n, v in stored.items() if n in STORED and not _CHECKS[n](v)}
-        return cls(**good), sorted(stored.keys() - good.keys())
+        return cls(**good), sorted(stored.keys() - good.keys() - NOTES - {VIA})
 
     def over(self, other: Options) -> Options:
         """Return these options, with `other`'s where nothing is said here."""
         if self is NOTHING_SAID:
             return other
+        if other is NOTHING_SAID:
+            return self
         said = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
         return replace(other, **said) if said else other
 

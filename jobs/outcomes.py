@@ -45,7 +45,8 @@ class Outcome(NamedTuple):
     `processing`. `delay`: seconds until the next try. `expires`: seconds to keep the job when it
     is final, None for the setting. `seconds`: how long the worker was busy with it. `recorded`: the
     worker has written it already, in the transaction of the job itself. `waited`: seconds from
-    when it was due to its start, None when it did not start.
+    when it was due to its start, None when it did not start. `extra`: what the API that a foreign
+    call came through wants written in the same transaction, see `foreign`.
     """
 
     id: int
@@ -61,3 +62,4 @@ class Outcome(NamedTuple):
     missing_since: float | None = None
     recorded: bool = False
     waited: float | None = None
+    extra: str = ""

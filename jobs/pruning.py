@@ -16,8 +16,9 @@ from django.utils import timezone
 from .clock import DatabaseNow
 from .conf import conf
 from .models import Counter, HistoryEntry, Job, Span
+from .races import Raced, repeat_when_raced
 from .states import State
-from .transitions import CHUNK, Raced, repeat_when_raced
+from .transitions import CHUNK
 
 #: So many jobs go in one transaction; not more than CHUNK, which fit one list of ids.
 BATCH = CHUNK

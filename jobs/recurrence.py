@@ -10,11 +10,16 @@ When clocks are set, Debian's rules hold:
   where the clock jumps over its time, as soon as the jump is over; where the clock shows its time
   twice, the first time.
 - Every other job runs whenever the clock shows a matching time: no interval gets longer or shorter.
+
+What cron can't say (every two weeks, every 45 minutes) is an interval, counted from a moment:
+`every 2 weeks from 2026-01-05T09:00:00+00:00`, with minutes, hours, days, weeks, months or years.
+From days up it keeps to what the clock shows, and to the last day of a month that is too short.
 """
 
 from __future__ import annotations
 
 import difflib
+from calendar import monthrange
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -32,6 +37,12 @@ from .exceptions import InvalidSchedule
 LIMIT = 1000
 MAX_CRON_LENGTH = 255
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+#: The units of intervals: how long one is, or how many months.
+_LENGTHS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": DAY, "week": 7 * DAY}
+_MONTHS = {"month": 1, "year": 12}
+#: An interval may begin when every time zone has a date for it.
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_CALENDAR = datetime.max - datetime.min - 2 * DAY
 
 
 class Misfire(models.TextChoices):
@@ -113,10 +124,59 @@ class Schedule:
             start = clock - SECOND
 
 
+class Interval(Schedule):
+    """Every so many minutes, days or months from a moment on, itself the first occurrence."""
+
+    def __init__(self, text: str, time_zone: str) -> None:
+        """Raise InvalidSchedule that names the wrong parameter and says what is wrong."""
+        if problem := _interval_problem(text):
+            raise InvalidSchedule(f"cron={text!r} {problem}.", "cron")
+        if problem := time_zone_problem(time_zone):
+            raise InvalidSchedule(f"timezone={time_zone!r} {problem}.", "time_zone")
+        self.cron, self.zone = text, ZoneInfo(time_zone)
+        _, number, unit, _, start = text.split()
+        self._number, self._unit = int(number), unit.removesuffix("s")
+        self._start = datetime.fromisoformat(start).astimezone(UTC)
+        self._clock = _shown(self._start, self.zone)
+
+    def after(self, moment: datetime) -> Iterator[datetime]:
+        """Yield the occurrences later than `moment`, in order and in UTC."""
+        # A little too early is put right below; what the clocks were set by is less than a day.
+        number = max(0, self._passed(moment.astimezone(UTC) - DAY))
+        while (occurrence := self._occurrence(number)) is not None:
+            if occurrence > moment:
+                yield occurrence
+            number += 1
+
+    def _passed(self, moment: datetime) -> int:
+        """Return about how many intervals there are from the start to `moment`, never too many."""
+        if self._unit in _LENGTHS:
+            return (moment - self._start) // (self._number * _LENGTHS[self._unit])
+        months = (moment.year - self._start.year) * 12 + moment.month - self._start.month
+        return (months - 1) // (self._number * _MONTHS[self._unit])
+
+    def _occurrence(self, number: int) -> datetime | None:
+        """Return occurrence `number`, from 0, or None beyond the end of the calendar."""
+        try:
+            if self._unit in ("minute", "hour"):
+                return self._start + number * self._number * _LENGTHS[self._unit]
+            if self._unit in _LENGTHS:
+                shown = self._clock + number * self._number * _LENGTHS[self._unit]
+            else:
+                month = self._clock.month - 1 + number * self._number * _MONTHS[self._unit]
+                year, month = self._clock.year + month // 12, month % 12 + 1
+                day = min(self._clock.day, monthrange(year, month)[1])
+                shown = self._clock.replace(year=year, month=month, day=day)
+            return self._start if number == 0 else _first_shown(shown, self.zone)
+        except (OverflowError, ValueError):
+            return None
+
+
 @lru_cache(maxsize=4096)
 def schedule_for(cron: str, time_zone: str) -> Schedule:
     """Return the Schedule, made once; raises as it does."""
-    return Schedule(cron, time_zone)
+    kind = Interval if isinstance(cron, str) and cron.startswith("every ") else Schedule
+    return kind(cron, time_zone)
 
 
 class Plan(NamedTuple):
@@ -177,6 +237,25 @@ def cron_problem(cron: object) -> str | None:
             return f"has a {error[0].lower()}{error[1:]}"
         return "names a date that never comes"
     return None
+
+
+def _interval_problem(text: str) -> str | None:
+    if len(text) > MAX_CRON_LENGTH:
+        return f"must have at most {MAX_CRON_LENGTH} characters"
+    match text.split():
+        case ["every", number, unit, "from", start]:
+            if not number.isdecimal() or not 1 <= int(number) <= 100_000:
+                return "must have a whole number from 1 to 100000 after 'every'"
+            if unit.removesuffix("s") not in {*_LENGTHS, *_MONTHS}:
+                return "must have minutes, hours, days, weeks, months or years after the number"
+            try:
+                moment = datetime.fromisoformat(start)
+                if moment.tzinfo is not None and DAY < moment - _FIRST < _CALENDAR:
+                    return None
+            except (ValueError, OverflowError):
+                pass
+            return "must have a moment after 'from', such as 2026-01-05T09:00:00+00:00"
+    return "must be like 'every 2 weeks from 2026-01-05T09:00:00+00:00'"
 
 
 def _cron_error(cron: str) -> str | None:

@@ -170,6 +170,8 @@ def edited(row: RecurringJob, fields: Sequence[str]) -> None:
         row.save(using=conf.DATABASE, update_fields=[*fields, "error", "updated_at"])
         if {"cron", "time_zone"} & set(fields):
             _set_next_run(row.pk)
+        else:
+            wakeup.announce_due()  # it may have had an error
 
 
 def write_remembered() -> None:
@@ -235,6 +237,8 @@ def _write(name: str, said: dict[str, Any]) -> None:
             _rows().filter(pk=row.pk).update(**values)
         if {"cron", "time_zone"} & changed.keys():
             _set_next_run(row.pk)
+        elif changed:
+            wakeup.announce_due()  # it may have had an error
 
 
 def _declare(
@@ -282,6 +286,7 @@ def _set_next_run(pk: int) -> None:
     except InvalidSchedule:  # written by SQL: due at once, so that a server writes the error
         next_run = now
     _rows().filter(pk=pk).update(next_run=next_run)
+    wakeup.announce_due()
 
 
 def _rows() -> RecurringJobQuerySet:

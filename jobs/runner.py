@@ -6,12 +6,13 @@ import hashlib
 import inspect
 import json
 import logging
+import math
 import signal
 import sysconfig
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from types import TracebackType
@@ -23,9 +24,10 @@ from . import exactly_once as _exactly_once
 from . import limits, signals
 from .conf import conf
 from .context import CurrentJob, running
-from .decorators import JobFunction, declared_options
+from .decorators import ForeignFunction, JobFunction, Listener, declared_options
 from .exactly_once import exactly_once
 from .exceptions import JobCancelled
+from .foreign import VIA, Call, call_of
 from .functions import LOOP_OVER_IT, resolve, resolve_fresh
 from .limits import UNWATCHED, Body, Watch
 from .models import Job
@@ -67,24 +69,34 @@ def execute(job: Claimed, worker: str, watch: Watch = UNWATCHED) -> Outcome:
 
 
 def _execute(run: Run, watch: Watch) -> Outcome:
-    job = run.job
+    job, call = run.job, None
     try:
-        target = resolve_fresh(job.func) if job.missing_since else resolve(job.func)
+        call = call_of(job) if job.options != "{}" else None
+        if call is not None:
+            target = call.target()
+        else:
+            target = resolve_fresh(job.func) if job.missing_since else resolve(job.func)
     except BaseException as error:  # importing runs foreign code, which may even exit
         if isinstance(error, KeyboardInterrupt) and _at_terminal():
             raise
-        return run.missing(error)
+        missed = run.missing(error)
+        return missed if call is None else call.ended(missed, None, error)
     here = CurrentJob(job.id, job.func, job.queue, job.attempt, job.token, watch)
     options = declared_options(target)
     body: Body | None = None
     outcome: Outcome | None = None
     try:
+        if isinstance(target, ForeignFunction):
+            run.listener = target.listener(job, run.worker)
+            options = run.listener.options
         options = _options_of_call(job).over(options)
         body = Body(job.token, options.seconds_to_run(), watch)
-        perform = partial(_perform, run, target, options, body)
+        perform = partial(_perform, run, call, target, options, body)
 
         with running(here, job.language, job.time_zone), _around(here):
             signals.job_started.send_robust(sender=Job, job=here)
+            if run.listener is not None:
+                run.listener.started()
             outcome = exactly_once(job, perform) if options.atomic else perform()
         if outcome is None:
             raise RuntimeError("a context manager of JOBS['AROUND'] swallowed the job's error")
@@ -95,10 +107,16 @@ def _execute(run: Run, watch: Watch) -> Outcome:
             logger.exception("#%d was committed, then one of JOBS['AROUND'] raised", job.id)
         else:
             outcome = run.failed(error, options)
+            if call is not None:
+                outcome = call.ended(outcome, None, error)
         # Here, where the error is still the current one, for whoever reports errors.
         signals.job_finished.send_robust(sender=Job, job=here, outcome=outcome, error=error)
+        if run.listener is not None:
+            run.listener.finished(outcome, error)
     else:
         signals.job_finished.send_robust(sender=Job, job=here, outcome=outcome, error=None)
+        if run.listener is not None:
+            run.listener.finished(outcome, None)
     if body is not None and body.interruption is not None:
         _forget_connections()
     return outcome
@@ -118,11 +136,26 @@ def _forget_connections() -> None:
         del connections[alias]
 
 
-def _perform(run: Run, target: Callable[..., Any], options: Options, body: Body) -> Outcome:
-    args, kwargs = load_arguments(run.job.arguments)
+def _perform(
+    run: Run, call: Call | None, target: Callable[..., Any], options: Options, body: Body
+) -> Outcome:
+    listener = run.listener
+    if call is None:
+        args, kwargs = load_arguments(run.job.arguments)
+    else:
+        args, kwargs = call.arguments(target)
+    if listener is not None:
+        args = listener.arguments(args)
     with body:
         value = _call(target, args, kwargs, body)
-    return run.succeeded(value, options)
+    if listener is not None:
+        try:
+            value = listener.returned(value)
+        except Exception:
+            run.is_done = True
+            raise
+    outcome = run.succeeded(value, options)
+    return outcome if call is None else call.ended(outcome, value, None)
 
 
 @lru_cache(maxsize=256)
@@ -134,7 +167,10 @@ def _restored(text: str) -> tuple[Options, list[str]]:
 def _options_of_call(job: Claimed) -> Options:
     if job.options == "{}":
         return NOTHING_SAID
-    options, unknown = _restored(job.options)
+    if f'"{VIA}":' in job.options:  # no two of them are the same
+        options, unknown = Options.restored(json.loads(job.options))
+    else:
+        options, unknown = _restored(job.options)
     for name in unknown:
         logger.warning("#%d: its option %r means nothing to this version; ignored", job.id, name)
     return options
@@ -158,9 +194,16 @@ def _same(value: Awaitable[Any]) -> Awaitable[Any]:
     return value
 
 
+def _around(here: CurrentJob) -> AbstractContextManager[Any]:
+    """Return the context managers of JOBS["AROUND"] as one, each called with the current job."""
+    return _all_around(here) if conf.AROUND else _NOTHING_AROUND
+
+
+_NOTHING_AROUND: AbstractContextManager[Any] = nullcontext()
+
+
 @contextmanager
-def _around(here: CurrentJob) -> Iterator[None]:
-    """Enter the context managers of JOBS["AROUND"], each called with the current job."""
+def _all_around(here: CurrentJob) -> Iterator[None]:
     with ExitStack() as stack:
         for path in conf.AROUND:
             stack.enter_context(resolve(path)(here))
@@ -173,6 +216,10 @@ def _at_terminal() -> bool:
 
 class Run:
     """One execution: when it began, and what it comes to."""
+
+    listener: Listener | None = None
+    #: The function has done its work and what failed is its result: again would not help.
+    is_done = False
 
     def __init__(self, job: Claimed, worker: str) -> None:
         self.job, self.worker = job, worker
@@ -253,7 +300,7 @@ class Run:
             return Kind.DELETED, f"cancelled: {_message(error)}", None
         try:
             policy = options.retry_policy()
-            delay = policy.delay(error, self.job.retries)
+            delay = None if self.is_done else policy.delay(error, self.job.retries)
         except Exception as broken:
             logger.exception("#%d: its retry policy raised; the job fails", self.job.id)
             return Kind.FAILED, f"{what}; and its retry policy raised {_describe(broken)}", None
@@ -292,7 +339,13 @@ def broken(job: Claimed, text: str, seconds: float) -> Outcome:
 
 
 def _iso(epoch: float) -> str:
-    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="microseconds")
+    seconds = math.floor(epoch)
+    return f"{_second(seconds)}.{int((epoch - seconds) * 1e6):06d}+00:00"
+
+
+@lru_cache(maxsize=4)
+def _second(epoch: int) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _type_name(error: BaseException) -> str:

@@ -24,6 +24,10 @@ RESULT_TEXT_LIMIT = 4096
 INT_BITS = 8192
 
 
+#: Made once: `json.dumps` makes an encoder for each call that says anything special.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 class JSONText(str):
     """Text that is JSON already, to be written to a JSON column as it stands."""
 
@@ -36,7 +40,7 @@ class _NotJSON(TypeError):
 
 def dumps(value: Any) -> JSONText:
     """Return normalised `value` as compact JSON text."""
-    return JSONText(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+    return JSONText(_encode(value))
 
 
 def dump_arguments(
@@ -82,6 +86,14 @@ def result_entry(value: Any) -> dict[str, Any]:
             str(error) if isinstance(error, _NotJSON) else f"{type(error).__qualname__} was raised."
         )
         return {"text": text, "note": f"Kept as text: {why}"}
+
+
+def strict(value: Any, where: str) -> Any:
+    """Return `value` as JSON holds it; raise TypeError that names the place and the remedy."""
+    try:
+        return _plain(value, where)
+    except _NotJSON as error:
+        raise TypeError(str(error)) from None
 
 
 def cut_result(entry: dict[str, Any]) -> dict[str, Any]:

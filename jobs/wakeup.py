@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -56,6 +56,12 @@ def announce(queue: str, *, due_changed: bool = False) -> None:
         after_commit(partial(_wake, alias, queue, due_changed, first_use))
 
 
+def announce_all(queues: Iterable[str]) -> None:
+    """Announce each of these queues once."""
+    for queue in set(queues):
+        announce(queue)
+
+
 def after_commit(run: Callable[[], Any]) -> None:
     """Call `run` when the caller's transaction has committed.
 
@@ -81,6 +87,13 @@ def _wake(alias: str, queue: str, due_changed: bool, first_use: bool) -> None:
         return
     _last_notify[alias, payload] = now
     _notify(alias, payload)
+
+
+def announce_due() -> None:
+    """Let the servers look at once what is due next, after the caller's commit."""
+    alias = conf.DATABASE
+    if can_notify(alias):
+        after_commit(partial(_notify, alias, DUE_CHANGED))
 
 
 def announce_queues() -> None:

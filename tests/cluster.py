@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,13 +47,20 @@ class Server:
     """A running cluster and its processes."""
 
     def __init__(
-        self, log: Path, jobs: dict[str, Any], env: dict[str, str], *args: str, wait: bool = True
+        self,
+        log: Path,
+        jobs: dict[str, Any],
+        env: dict[str, str],
+        *args: str,
+        wait: bool = True,
+        prefix: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.log = log
         self._file = log.open("ab")
         settings = {"HEARTBEAT_SECONDS": 1, "SERVER_TIMEOUT_SECONDS": 4, **jobs}
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "qcluster", *args],
+            [*prefix, sys.executable, "manage.py", "qcluster", *args],
             cwd=ROOT,
             env={
                 **os.environ,
@@ -66,10 +73,15 @@ class Server:
             stderr=self._file,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
         self.main = psutil.Process(self.process.pid)
         if wait:
-            until(self._is_up, 20, message=f"the cluster did not start:\n{self.text}")
+            try:
+                until(self._is_up, 20, message=f"the cluster did not start:\n{self.text}")
+            except BaseException:
+                self.end()
+                raise
 
     def _is_up(self) -> bool:
         assert self.process.poll() is None, self.text
@@ -87,7 +99,10 @@ class Server:
 
     def _parts(self) -> list[psutil.Process]:
         sentinel = self.sentinel
-        return sentinel.children() if sentinel else []
+        try:
+            return sentinel.children() if sentinel else []
+        except psutil.NoSuchProcess:  # it has just died, or was no more than a program of its start
+            return []
 
     @property
     def workers(self) -> list[psutil.Process]:
@@ -124,16 +139,18 @@ class Server:
     def stop(self, seconds: float = 20) -> int:
         """Ask it to stop and return its exit status."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.main.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
     def end(self) -> None:
         """End whatever of it is left, and check that nothing stays behind."""
         family = self.family
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
             try:
+                self.main.send_signal(signal.SIGTERM)
                 self.process.wait(20)
+            except psutil.NoSuchProcess:
+                pass  # in a container, whose first process has ended
             except subprocess.TimeoutExpired:
                 pass
         for process in family:

@@ -11,15 +11,51 @@ import pytest
 from django.db import connection
 
 from jobs import wakeup
+from jobs.models import compiled
 
 from .cluster import Server, running
+
+#: Which part of the tests a folder is; see tests/run.py.
+FOLDERS = {"browser": "browser", "faults": "process", "chaos": "chaos", "foreign": "foreign"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        # A foreign suite may lie elsewhere.
+        ours = item.path.is_relative_to(here)
+        folder = item.path.relative_to(here).parts[0] if ours else "foreign"
+        starts_servers = "cluster" in getattr(item, "fixturenames", ())
+        item.add_marker(FOLDERS.get(folder, "process" if starts_servers else "unit"))
+    # Where several run at once, the others fill the time that the long ones take.
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(autouse=True)
 def _nothing_known_of_other_tests() -> Iterator[None]:
     wakeup.forget_known_queues()
+    compiled.forget()
     yield
     wakeup.forget_known_queues()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--as-sql-server",
+        action="store_true",
+        help="treat the database as SQL Server, and judge by its rules whatever is asked",
+    )
+
+
+@pytest.fixture(autouse=True)
+def _as_sql_server(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.config.getoption("--as-sql-server"):
+        from . import sql_server
+
+        with sql_server.judging(connection):
+            yield
+    else:
+        yield
 
 
 @pytest.fixture

@@ -328,3 +328,21 @@ class Days(IntEnum):
 
 @jobs.job(expires_after=Days.ONE)
 def kept_for_a_day() -> None: ...
+
+
+def kind(value):
+    return type(value).__name__
+
+
+def note_task(task):
+    return [task.id, task.success, task.result]
+
+
+def fail_until(path: str) -> str:
+    if not Path(path).exists():
+        raise ValueError("not yet")
+    return "done"
+
+
+def make_lambda():
+    return lambda: 0

@@ -2,13 +2,16 @@
 
 import json
 import os
+from typing import Any
 
 os.environ["READ_DOT_ENV"] = "0"
 os.environ.setdefault("DEBUG", "1")
 
+import django
+
 from config import databases
 from config.settings import *  # noqa: F403
-from config.settings import VAR_DIR, env
+from config.settings import Q_CLUSTER, VAR_DIR, env
 
 # A cluster started by a test works the test's database; see tests/cluster.py.
 _url = os.environ.get("TEST_CLUSTER_DATABASE_URL") or os.environ.get(
@@ -26,3 +29,36 @@ JOBS = {"WORKERS": 2, **json.loads(os.environ.get("TEST_JOBS", "{}"))}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if "TEST_EMAIL_URL" in os.environ:
     vars().update(env.email_url_config(os.environ["TEST_EMAIL_URL"]))
+if "TEST_ALT_CLUSTERS" in os.environ:
+    Q_CLUSTER["ALT_CLUSTERS"] = {os.environ["TEST_ALT_CLUSTERS"]: {}}
+if "TEST_BROKER" in os.environ:
+    Q_CLUSTER["broker_class"] = os.environ["TEST_BROKER"]
+if "TEST_CACHE" in os.environ:
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+            "LOCATION": os.environ["TEST_CACHE"],
+        }
+    }
+
+if django.VERSION < (6, 0):
+    INSTALLED_APPS = [*INSTALLED_APPS, "django_tasks"]  # noqa: F405
+# The tasks of tests/tasks.py; QUEUES of an empty list are all queues.
+TASKS = {"default": {"BACKEND": "jobs.backends.JobsBackend", "QUEUES": []}}
+
+
+def _judge_as_sql_server(**kwargs: Any) -> None:
+    from . import sql_server
+
+    sql_server.judge_this_process(**kwargs)
+
+
+if "TEST_AS_SQL_SERVER" in os.environ:
+    from django.db.backends.signals import connection_created
+
+    connection_created.connect(_judge_as_sql_server)
+
+if "TEST_FAULTS" in os.environ:  # the processes of this cluster are to die in what they write
+    from tests.chaos.faults import die_anywhere
+
+    die_anywhere(os.environ["TEST_FAULTS"])

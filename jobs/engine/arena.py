@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-#: A message to a worker carries at most so many jobs; a slot holds two messages.
+#: A message to a worker carries at most so many jobs,
 MESSAGE_JOBS = 100
+#: and a slot shows the jobs of so many messages: while some are committed, others run.
+MESSAGES = 4
 
 Pair = tuple[int, str]
 
@@ -25,7 +27,7 @@ _CANCEL = struct.Struct("16sd")  # token, since
 _REGION = struct.Struct("qq")  # message, count
 _ENTRY = struct.Struct("q16s")
 _REGION_SIZE = _REGION.size + MESSAGE_JOBS * _ENTRY.size
-_SLOT_SIZE = _RUNNING.size + _NUMBER.size + _DOUBLE.size + _CANCEL.size + 2 * _REGION_SIZE
+_SLOT_SIZE = _RUNNING.size + _NUMBER.size + _DOUBLE.size + _CANCEL.size + MESSAGES * _REGION_SIZE
 _NO_TOKEN = bytes(16)
 
 
@@ -73,7 +75,7 @@ class Slot:
         self._deadline = self._revoked + _NUMBER.size
         self._cancel = self._deadline + _DOUBLE.size
         regions = self._cancel + _CANCEL.size
-        self._regions = (regions, regions + _REGION_SIZE)
+        self._regions = [regions + number * _REGION_SIZE for number in range(MESSAGES)]
         self._version = 0
 
     def reset(self) -> None:
@@ -83,9 +85,9 @@ class Slot:
     # The worker's side.
 
     def hold(self, message: int, jobs: Iterable[Pair]) -> None:
-        """Show the jobs of a message just received; it takes the place of the last but one."""
+        """Show the jobs of a message just received; it takes the place of the oldest."""
         entries = b"".join(_ENTRY.pack(pk, bytes.fromhex(token)) for pk, token in jobs)
-        offset = self._regions[message % 2]
+        offset = self._regions[message % MESSAGES]
         start = offset + _REGION.size
         _REGION.pack_into(self._memory, offset, message, 0)
         self._memory[start : start + len(entries)] = entries
@@ -160,7 +162,7 @@ class Slot:
         return Running(pk, token.hex(), started, message, position) if pk else None
 
     def held(self, after: int = 0) -> set[Pair]:
-        """Return all pairs of the two messages, of those numbered above `after`.
+        """Return all pairs of the messages shown, of those numbered above `after`.
 
         Finished ones are included.
         """
@@ -194,11 +196,13 @@ class Arena:
     """The shared memory of one cluster: pulses, the last confirmed heartbeat, and slots."""
 
     def __init__(self, slots: int) -> None:
-        header = 4 * _DOUBLE.size
+        header = 5 * _DOUBLE.size
         self._memory = mmap.mmap(-1, header + slots * _SLOT_SIZE)
         self.sentinel_pulse = Cell(self._memory, 0)
         self.dispatcher_pulse = Cell(self._memory, 8)
         self.housekeeping_pulse = Cell(self._memory, 16)
         #: When the database last confirmed that this server has not been given up.
         self.confirmed = Cell(self._memory, 24)
+        #: When the dispatcher last heard that something may be due earlier than was known.
+        self.due_hint = Cell(self._memory, 32)
         self.slots = [Slot(self._memory, i, header + i * _SLOT_SIZE) for i in range(slots)]

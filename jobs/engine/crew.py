@@ -13,9 +13,9 @@ from .line import Line
 
 #: One claim takes at most so many jobs.
 CLAIM_JOBS = 250
-#: Jobs are claimed ahead of idle workers only while a job takes less than this on average,
+#: Jobs are claimed ahead of idle workers only while a job typically takes less than this,
 AHEAD_BELOW_SECONDS = 0.02
-#: and then about so much work per worker,
+#: and then, by their mean, about so much work per worker,
 AHEAD_SECONDS = 0.2
 #: but never more jobs than these in all.
 AHEAD_JOBS = 600
@@ -31,6 +31,7 @@ class Crew:
     def __init__(self) -> None:
         self.lines: dict[int, Line] = {}
         self._mean: float | None = None
+        self._log = 0.0
 
     def __iter__(self) -> Iterator[Line]:
         return iter(self.lines.values())
@@ -54,15 +55,30 @@ class Crew:
     def may_have_to_recall(self) -> bool:
         return any(line.recalling or line.outstanding > 1 or not line.window for line in self)
 
+    @property
+    def starving(self) -> bool:
+        """Whether a worker will soon have nothing to do because outcomes are not committed."""
+        return any(line.starving for line in self)
+
     def took(self, seconds: float) -> None:
         """Learn how long a job took."""
-        self._mean = seconds if self._mean is None else self._mean + (seconds - self._mean) * 0.1
+        log = math.log(max(seconds, 1e-6))
+        if self._mean is None:
+            self._mean, self._log = seconds, log
+        self._mean += (seconds - self._mean) * 0.1
+        self._log += (log - self._log) * 0.1
 
     def expected(self) -> float:
-        """Return how long a job takes, by those that ended and those that don't end."""
+        """Return how long a job takes on average, by those that ended and those that don't end."""
         if self._mean is None:
             return AHEAD_BELOW_SECONDS
         return max(self._mean, self._shortest_run())
+
+    def typical(self) -> float:
+        """Return the geometric mean: a few long jobs among many short ones count little."""
+        if self._mean is None:
+            return AHEAD_BELOW_SECONDS
+        return max(math.exp(self._log), self._shortest_run())
 
     def _shortest_run(self) -> float:
         """Return for how long all workers have been running their jobs; 0 if one runs none."""
@@ -82,10 +98,11 @@ class Crew:
         """
         if not self.lines:
             return 0
-        idle, seconds = self.idle, self.expected()
-        if seconds >= AHEAD_BELOW_SECONDS or wary:
+        idle = self.idle
+        if wary or self.typical() >= AHEAD_BELOW_SECONDS:
             return idle - buffered
-        allowed = min(AHEAD_JOBS, int(len(self.lines) * AHEAD_SECONDS / max(seconds, 1e-6)))
+        seconds = max(self.expected(), 1e-6)
+        allowed = min(AHEAD_JOBS, int(len(self.lines) * AHEAD_SECONDS / seconds))
         ahead = buffered + self.outstanding
         if ahead > allowed // 2 and buffered >= idle:
             return 0
@@ -98,7 +115,7 @@ class Crew:
     def _may_send(self, line: Line, job: Claimed) -> bool:
         if job.recovered:
             return line.idle
-        return line.window and (not line.outstanding or self.expected() < AHEAD_BELOW_SECONDS)
+        return line.window and (not line.outstanding or self.typical() < AHEAD_BELOW_SECONDS)
 
     def hand_out(self, buffer: deque[Claimed]) -> None:
         """Send jobs from the front of `buffer`, the least busy worker first."""

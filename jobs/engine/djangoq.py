@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Protocol
 
 from django_q.cluster import Cluster, get_mp_context
 from django_q.conf import Conf
 from django_q.conf import logger as _logger
 from django_q.worker import worker as _worker
+
+#: By its name: the package has a function of the same.
+_module = import_module(_worker.__module__)
 
 __all__ = ["STOP", "Cluster", "configure", "get_mp_context", "run_worker"]
 
@@ -45,6 +49,17 @@ class _Timer:
     def __exit__(self, *exc_info: object) -> None: ...
 
 
+class _Told:
+    """A signal of the loop's that is silent about tasks of which their own API tells."""
+
+    def __init__(self, signal: Any) -> None:
+        self._signal = signal
+
+    def send(self, *, func: Any, **told: Any) -> None:
+        if self._signal.receivers and not getattr(func, "is_foreign", False):
+            self._signal.send(func=func, **told)
+
+
 def configure(*, recycle_jobs: int | None, max_rss_kb: int | None) -> None:
     """Set what django-q2's `Conf` read at import, before there were options. Call before forking."""
     Conf.RECYCLE = recycle_jobs or 0  # its count of tasks starts at 1 and never meets 0
@@ -60,5 +75,8 @@ def run_worker(tasks: Tasks, outcomes: Outcomes) -> None:
     if "log_level" not in Conf.conf:
         # Its line for each job would double ours, and cost a worker a third of a short job's time.
         _logger.setLevel(logging.WARNING)
+    for name in ("pre_execute", "post_execute_in_worker"):
+        if not isinstance(signal := getattr(_module, name), _Told):
+            setattr(_module, name, _Told(signal))
     loop: Callable[..., None] = _worker
     loop(tasks, outcomes, _Timer(), -1)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from .. import transitions
-from ..clock import DatabaseNow
-from ..conf import conf
-from ..models import Job
-from ..states import State
+from . import outlook
 from .database import Outage
+from .outlook import NEVER
 
 #: So many are enqueued in one transaction.
 BATCH = 250
@@ -19,14 +18,17 @@ ASK_SECONDS = 5.0
 #: and not more often than this when somebody hints that there is an earlier one.
 HINT_SECONDS = 0.05
 
-NEVER = float("inf")
-
 
 class DueJobs:
-    """When the next scheduled job is due, as far as is known. Moments are monotonic."""
+    """When the next scheduled job is due, as far as is known. Moments are monotonic.
 
-    def __init__(self, outage: Outage) -> None:
-        self._outage = outage
+    `server`: whose row is asked.
+    """
+
+    def __init__(self, server: str, outage: Outage) -> None:
+        self._server, self._outage = server, outage
+        #: Whether there is a job to claim, if that was asked in this turn and not used yet.
+        self.claimable: bool | None = None
         self._due_at = self._ask_at = self._asked_at = 0.0
 
     @property
@@ -49,25 +51,18 @@ class DueJobs:
         if now >= self._due_at:
             done, queues = self._outage.attempt(lambda: transitions.promote_due(BATCH))
             if not done:
+                self._due_at = now + self._outage.wait_for(self.enqueue)
                 return set()
             # A full batch: there may be more.
             self._due_at = now if len(queues or ()) == BATCH else NEVER
             self._ask_at = 0.0
         if now >= self._ask_at and self._due_at > now:
             self._asked_at = now
-            done, wait = self._outage.attempt(_seconds_to_next)
-            if done:
+            done, found = self._outage.attempt(partial(outlook.of, self._server))
+            if done and found is not None:
                 self._ask_at = now + ASK_SECONDS
-                self._due_at = NEVER if wait is None else now + max(0.0, wait)
+                self._due_at = now + max(0.0, found.due_seconds)
+                self.claimable = found.claimable
+            else:
+                self._ask_at = now + self._outage.wait_for(outlook.of)
         return set(queues or ())
-
-
-def _seconds_to_next() -> float | None:
-    scheduled = Job.objects.using(conf.DATABASE).filter(state=State.SCHEDULED)
-    first = (
-        scheduled.annotate(now=DatabaseNow())
-        .order_by("run_at", "id")
-        .values_list("run_at", "now")
-        .first()
-    )
-    return (first[0] - first[1]).total_seconds() if first else None

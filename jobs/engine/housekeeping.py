@@ -10,29 +10,30 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
-from django.db.models import F
+from django.db.models import F, QuerySet
 
-from .. import continuations, transitions
+from .. import continuations, signals, transitions
 from ..clock import DatabaseNow
 from ..conf import conf
-from ..models import Job, Queue, Server
+from ..health import database_now
+from ..models import Job, Queue, Server, compiled
 from ..queues import add_missing as add_missing_queues
 from ..wakeup import announce, can_notify
 from . import database, identity, wire
 from .arena import Arena
-from .database import Outage
+from .database import LONGEST_REFUSED_SECONDS, Outage
 from .identity import Identity
 from .scheduler import Scheduler
 from .upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
-#: How often it looks for dead servers of this host.
+#: How often it looks whether the servers of this host that it knows of are alive.
 TICK_SECONDS = 1.0
 #: How often missing Queue rows are put right.
 QUEUES_SECONDS = 60.0
 #: How often waiting jobs are looked for that nobody released when their parents ended.
-SWEEP_SECONDS = 5.0
+SWEEP_SECONDS = 10.0
 #: A pulse of a sibling older than this (times PULSE_TIMEOUT_SECONDS) is not attested.
 STALE = 1.5
 
@@ -61,7 +62,7 @@ class Watch:
 
     def read(self, now: float) -> None:
         """Hear that the database was read at `now`, by the monotonic clock."""
-        if self._last_read is not None and now - self._last_read < 3 * TICK_SECONDS:
+        if self._last_read is not None and now - self._last_read < 3 * _read_seconds():
             self._readable += now - self._last_read
         self._last_read = now
 
@@ -85,7 +86,10 @@ class Housekeeping:
         self.sentinel = sentinel
         self.outage = Outage("housekeeping")
         self._watch = Watch()
-        self._scheduler = Scheduler(self.outage, self._wake_dispatcher)
+        self._scheduler = Scheduler(
+            self.outage, self._wake_dispatcher, hinted=self.arena.due_hint.get
+        )
+        self._others: list[Identity] = []
         self._outbox = wire.Outbox(control)
         self._due: dict[Callable[[], Any], float] = {}
         self._upkeep = Upkeep(self.outage)
@@ -99,8 +103,12 @@ class Housekeeping:
             if not self.arena.confirmed.get():
                 continue
             self._scheduler.work()
-            self._every(TICK_SECONDS, self._look_after_servers)
-            self._every(conf.HEARTBEAT_SECONDS, self._look_after_orphans)
+            self._every(TICK_SECONDS, self._look_around)
+            self._every(
+                _read_seconds() if self._others else conf.HEARTBEAT_SECONDS,
+                self._look_after_servers,
+            )
+            self._every(2 * conf.HEARTBEAT_SECONDS, self._look_after_orphans)
             self._every(QUEUES_SECONDS, add_missing_queues)
             self._every(SWEEP_SECONDS, self._sweep_waiting)
             self._upkeep.turn(self._room())
@@ -123,9 +131,13 @@ class Housekeeping:
         now = time.monotonic()
         if now < self._due.get(work, 0.0):
             return
-        done, _ = self.outage.attempt(work)
+        # Never much later than it is due, or a heartbeat that was refused for a while would not
+        # come before others take this server for dead.
+        done, _ = self.outage.attempt(work, longest=min(seconds, LONGEST_REFUSED_SECONDS))
         # After a failure soon again, but not at once.
-        self._due[work] = now + (seconds if done else min(seconds, max(0.1, self.outage.wait)))
+        self._due[work] = now + (
+            seconds if done else min(seconds, max(0.1, self.outage.wait_for(work)))
+        )
 
     # This server.
 
@@ -147,10 +159,13 @@ class Housekeeping:
                     "boot_id": boot_id,
                     "pid_namespace": pid_namespace,
                     "process_started": started,
-                    "heartbeat_at": DatabaseNow(),
+                    # Not DatabaseNow(), which Django would read back with the insert: on SQL Server
+                    # by way of a temporary table.
+                    "heartbeat_at": database_now,  # type: ignore[misc]  # called if it is needed
                     "queues": self.queues or [],
                 },
             )
+            signals.server_started.send_robust(sender=Server, server=self.server)
         elif not servers.filter(name=self.server).update(
             heartbeat_at=DatabaseNow(),
             beat=F("beat") + 1,
@@ -190,7 +205,7 @@ class Housekeeping:
             done, _ = self.outage.attempt(self._remove)
             if done:
                 return
-            time.sleep(min(0.5, self.outage.wait + 0.01))
+            time.sleep(min(0.5, self.outage.wait_for(self._remove) + 0.01))
         logger.error(
             "the database is away: %s could not sign off and will be given up", self.server
         )
@@ -208,15 +223,16 @@ class Housekeeping:
 
     # The others.
 
+    def _look_around(self) -> None:
+        """See at once, and without asking the database, when a server of this host dies."""
+        if any(identity.is_gone(other) for other in self._others):
+            self._look_after_servers()
+
     def _look_after_servers(self) -> None:
-        rows = (
-            Server.objects.using(conf.DATABASE)
-            .exclude(name=self.server)
-            .annotate(now=DatabaseNow())
-        )
-        others = list(rows.values_list("name", "beat", "heartbeat_at", "now", *_IDENTITY))
+        others = _others(self.server)
         self._watch.read(time.monotonic())
         self._watch.forget({row[0] for row in others})
+        self._others = [Identity(*row[4:]) for row in others]
         for name, beat, heartbeat_at, now, *who in others:
             age = (now - heartbeat_at).total_seconds()
             if identity.is_gone(Identity(*who)):
@@ -239,10 +255,10 @@ class Housekeeping:
 
     def _holders(self) -> set[str]:
         """Return who holds jobs, hopping from name to name along the index."""
-        jobs = Job.objects.using(conf.DATABASE).order_by("server")
         found: set[str] = set()
-        name: str | None = ""
-        while name := jobs.filter(server__gt=name).values_list("server", flat=True).first():
+        name = ""
+        while rows := _next_holder(name):
+            ((name,),) = rows
             found.add(name)
         return found
 
@@ -265,6 +281,23 @@ class Housekeeping:
 
     def _queue_names(self) -> list[str]:
         return list(Queue.objects.using(conf.DATABASE).values_list("name", flat=True))
+
+
+def _read_seconds() -> float:
+    """Return how often the rows of other servers are read."""
+    return max(TICK_SECONDS, conf.HEARTBEAT_SECONDS / 2)
+
+
+@compiled.query
+def _others(server: str) -> QuerySet[Server, tuple[Any, ...]]:
+    rows = Server.objects.using(conf.DATABASE).exclude(name=server)
+    return rows.values_list("name", "beat", "heartbeat_at", DatabaseNow(), *_IDENTITY)
+
+
+@compiled.query
+def _next_holder(after: str) -> QuerySet[Job, tuple[str]]:
+    jobs = Job.objects.using(conf.DATABASE).filter(server__gt=after).order_by("server")
+    return jobs.values_list("server")[:1]
 
 
 _IDENTITY = ("host", "boot_id", "pid_namespace", "pid", "process_started")

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 from ..outcomes import Claimed, Outcome
 from . import wire
-from .arena import Pair, Slot
+from .arena import MESSAGES, Pair, Slot
 
 #: A job that runs so long while others wait behind it is no short job: these are recalled.
 RECALL_AFTER_SECONDS = 0.1
 #: A worker that has not seen its slot's revocation by then is about to see it: no further job.
 RECALL_PAUSE_SECONDS = 0.005
+#: See Line.hangs.
+ASKED_AT_LEAST_SECONDS = 3.0
 
 
 class Recalled(NamedTuple):
@@ -28,8 +30,8 @@ class Recalled(NamedTuple):
 class Line:
     """One living worker.
 
-    A message is sent only while at most one earlier one has uncommitted outcomes, because the
-    worker's slot shows the jobs of two messages. `foreign` jobs were sent by a dispatcher that
+    A message is sent only while few enough earlier ones have uncommitted outcomes, because the
+    worker's slot shows the jobs of only so many messages. `foreign` jobs were sent by a dispatcher that
     died; this one knows them from the worker's slot alone.
     """
 
@@ -45,8 +47,9 @@ class Line:
         self._message_of: dict[Pair, int] = {}
         self._foreign = 0
         self._acknowledged = self._said = self._replayed_through = 0
-        self._revoked_through = 0
+        self._revoked_through = self._revoked_before = 0
         self._revoked_at: float | None = None
+        self._quiet_since = self._looked_at = time.monotonic()
 
     @property
     def outstanding(self) -> int:
@@ -61,8 +64,13 @@ class Line:
             and not self.closed
             and not self.recalling
             and self._acknowledged >= self._replayed_through
-            and len(self._uncommitted) < 2
+            and len(self._uncommitted) < MESSAGES
         )
+
+    @property
+    def starving(self) -> bool:
+        """Whether the worker will soon have nothing to do because outcomes are not committed."""
+        return self.outstanding <= 1 and len(self._uncommitted) >= MESSAGES
 
     @property
     def idle(self) -> bool:
@@ -94,10 +102,14 @@ class Line:
             self.closed = True
         found = []
         for message in self._inbox:
+            self._quiet_since = time.monotonic()
             if message[0] == "hello":
                 _, self._message, self._foreign, self._acknowledged, self._replayed_through = (
                     message
                 )
+                # An earlier dispatcher may have revoked messages that the worker never received;
+                # it would drop jobs sent under their numbers.
+                self._message = max(self._message, self.slot.revoked)
                 self._said = self._acknowledged
                 self._hello = True
                 continue
@@ -120,6 +132,22 @@ class Line:
                 entry[1] -= 1
         while self._uncommitted and self._uncommitted[0][1] <= 0:
             self._uncommitted.popleft()
+
+    def hangs(self, now: float, limit: float) -> bool:
+        """Whether the worker has done nothing about what it has to do for `limit` seconds.
+
+        Only time in which this was asked at least every few seconds counts: who does not ask may
+        have been stopped together with the worker.
+        """
+        has_to_act = self.outstanding > 0 or not self._hello
+        if (
+            not has_to_act
+            or self.slot.running() is not None
+            or now - self._looked_at > ASKED_AT_LEAST_SECONDS
+        ):
+            self._quiet_since = now
+        self._looked_at = now
+        return now - self._quiet_since > limit
 
     # Taking back what has not begun.
 
@@ -158,6 +186,7 @@ class Line:
 
     def revoke(self) -> None:
         """Forbid the worker to begin anything else it was sent so far."""
+        self._revoked_before = self.slot.revoked
         self._revoked_through = max(self._message, self.slot.last_message)
         self.slot.revoke(self._revoked_through)
         self._revoked_at = time.monotonic()
@@ -183,12 +212,14 @@ class Line:
         # What stands behind a foreign job in the slot was sent by the same dispatcher.
         self._foreign = 1 if foreign and self.slot.running() == running else 0
         mine = {(job.id, job.token) for job in own}
-        return Recalled(own, [pair for _, pair in behind if pair not in mine])
+        # What was revoked earlier has been taken back already, and may run elsewhere.
+        taken = [pair for message, pair in behind if message > self._revoked_before]
+        return Recalled(own, [pair for pair in taken if pair not in mine])
 
     def holds(self) -> set[Pair]:
         """Return what the worker runs or will run, as far as is known.
 
-        The slot still shows jobs of the last two messages that have ended or were taken back.
+        The slot still shows jobs of the last messages that have ended or were taken back.
         """
         pairs = set(self.sent)
         if not self._hello:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Set
+from datetime import datetime
+
+from django.db.models import QuerySet
 
 from ..conf import conf
-from ..models import Queue
+from ..models import Queue, compiled
 from ..outcomes import Claimed
 
 #: The list is read again when it is older than this,
@@ -49,10 +52,15 @@ class Queues:
         if names is None or not names <= set(self._known):
             self._hinted = True
 
+    def doubt(self) -> None:
+        """Hear that a job may be in a queue that is not on the list."""
+        if self.own is None:
+            self._hinted = True
+
     def read(self) -> bool:
         """Read the list; return whether it is another than before."""
         now = time.monotonic()
-        rows = list(Queue.objects.using(conf.DATABASE).values_list("name", "paused_at"))
+        rows = _read()
         before = self._known, self.paused
         self._known = [name for name, _ in rows]
         self.paused = frozenset(name for name, paused_at in rows if paused_at)
@@ -91,3 +99,8 @@ class Queues:
             start = self._turn % (len(self._known) or 1)
             queues = self._known[start:] + self._known[:start]
         return [name for name in queues if not self.is_paused(name)] if self.paused else queues
+
+
+@compiled.query
+def _read() -> QuerySet[Queue, tuple[str, datetime | None]]:
+    return Queue.objects.using(conf.DATABASE).values_list("name", "paused_at")

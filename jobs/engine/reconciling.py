@@ -23,8 +23,13 @@ class Reconciler:
     def __init__(self, server: str, outage: Outage) -> None:
         self._server, self._outage = server, outage
         self._unknown: dict[Pair, float] = {}
+        self._holds_none = False
         #: The moment (monotonic) of the next look.
         self.look_at = 0.0
+
+    def claiming(self) -> None:
+        """Hear that rows are about to become ours."""
+        self._holds_none = False
 
     def lost(self, known: Callable[[], set[Pair]]) -> list[Pair]:
         """Return what has been unknown for too long, if it is time to look.
@@ -35,9 +40,12 @@ class Reconciler:
         if now < self.look_at:
             return []
         self.look_at = now + conf.RECONCILE_SECONDS
+        if self._holds_none:
+            return []
         held = Job.objects.using(conf.DATABASE).held_by(self._server)
         done, pairs = self._outage.attempt(lambda: list(held.values_list("id", "claim_token")))
         if not done or not pairs:
+            self._holds_none = done
             return []
         safe = known()
         self._unknown = {p: self._unknown.get(p, now) for p in pairs if p not in safe}

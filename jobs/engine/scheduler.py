@@ -17,19 +17,23 @@ from .database import Outage
 
 logger = logging.getLogger(__name__)
 
-#: The next due time is asked for again after so many seconds, for what was declared meanwhile.
-LOOK_SECONDS = 1.0
+#: The next due time is asked for again after so many seconds, whatever else happens,
+LOOK_SECONDS = 5.0
+#: and after so many when the dispatcher has heard that it may have changed.
+HINT_SECONDS = 1.0
 #: Those with an error are tried again after so many seconds, within the grace for most.
 BROKEN_SECONDS = 30.0
 #: What is due but in another server's hands is looked at again after so many seconds, doubling.
 TAKEN_SECONDS = 0.02
+LONGEST_TAKEN_SECONDS = 1.0
 
 
 class Scheduler:
     """When to look for due recurring jobs.
 
     `wake`: called when jobs have been created, by this server or by another that was quicker.
-    `clock`: monotonic seconds.
+    `clock`: monotonic seconds. `hinted`: returns when, by it, somebody last said that a due time may
+    have changed.
     """
 
     def __init__(
@@ -37,16 +41,20 @@ class Scheduler:
         outage: Outage,
         wake: Callable[[], object],
         clock: Callable[[], float] = time.monotonic,
+        hinted: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._outage, self._wake, self._clock = outage, wake, clock
+        self._outage, self._wake, self._clock, self._hinted = outage, wake, clock, hinted
         self._declared = False
         self._expecting = False  # an occurrence was due, or about to be, at the last look
-        self._look_at = self._broken_at = 0.0
+        self._look_at = self._looked_at = self._broken_at = 0.0
         self._taken = TAKEN_SECONDS
 
     def seconds(self) -> float:
         """Return after how many seconds `work` has something to do."""
-        return max(0.0, self._outage.wait, self._look_at - self._clock())
+        look_at = self._look_at
+        if self._hinted() > self._looked_at:
+            look_at = min(look_at, self._looked_at + HINT_SECONDS)
+        return max(self._outage.wait_for(self._pass), look_at - self._clock())
 
     def work(self) -> None:
         """Create the jobs that are due, at most one pass of them."""
@@ -54,6 +62,7 @@ class Scheduler:
             return
         if not self._declared:
             self._declared, _ = self._outage.attempt(_write_remembered)
+        self._looked_at = self._clock()
         done, wait = self._outage.attempt(self._pass)
         if done and wait is not None:
             self._look_at = self._clock() + wait
@@ -73,7 +82,7 @@ class Scheduler:
         self._expecting = True
         if occurrences.create_due():
             return 0.0
-        self._taken = min(LOOK_SECONDS, self._taken * 2)
+        self._taken = min(LONGEST_TAKEN_SECONDS, self._taken * 2)
         return self._taken
 
 

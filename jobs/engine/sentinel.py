@@ -255,6 +255,8 @@ class Sentinel:
                 if message[0] == "cancel" and (worker := self.workers.get(message[1])):
                     # Only we know that this process is still that worker: we reap it.
                     os.kill(worker.pid, CANCEL_SIGNAL)
+                if message[0] == "hangs":
+                    self._end_hanging_worker(message[1], message[2])
                 if message[0] == "work" and self.dispatcher is not None:
                     self.dispatcher.say("work")
         return None
@@ -303,6 +305,17 @@ class Sentinel:
         if self._short_lives > 3:
             delay = min(LONGEST_DELAY_SECONDS, 0.1 * 2 ** min(self._short_lives, 10))
             self._not_before[child.role] = time.monotonic() + delay
+
+    def _end_hanging_worker(self, index: int, pid: int) -> None:
+        """Kill a worker that does not take up its jobs; it runs none, so others get them."""
+        child = self.workers.get(index)
+        if child is None or child.pid != pid or index in self._killed_for:
+            return
+        if self.arena.slots[index].running() is not None:
+            return  # it has just woken up
+        self._killed_for[index] = "was killed: it hung between two jobs"
+        logger.error("worker %d hangs; killing it", pid)
+        processes.kill_group(pid)
 
     def _check_limits(self) -> None:
         """Kill workers whose jobs don't end though they should have."""

@@ -11,7 +11,7 @@ from ..pruning import BATCH, Position, prune_counters, prune_jobs, roll_up
 from .database import Outage
 
 #: How often to look for expired jobs,
-PRUNE_SECONDS = 5.0
+PRUNE_SECONDS = 15.0
 #: and for counters to be summed or removed.
 COUNTERS_SECONDS = 60.0
 #: A batch of jobs that takes longer makes the next one smaller,
@@ -59,7 +59,7 @@ class Upkeep:
         ended = time.monotonic()
         # With more to do, rest as long as it worked, so that others get at the database.
         rest = ended - began if more else errand.every_seconds
-        errand.due = ended + (rest if done else max(0.1, self._outage.wait))
+        errand.due = ended + (rest if done else max(0.1, self._outage.wait_for(errand.piece)))
 
     def _fits(self, room: float) -> bool:
         return room >= min(ROOM_SECONDS, conf.HEARTBEAT_SECONDS / 2)

@@ -224,6 +224,7 @@ class Listener:
         try:
             self._connection = psycopg.connect(**self._params, autocommit=True)
             self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel())))
+            self._next_poll = 0.0  # for what was said before
         except psycopg.Error as error:
             self._complain("LISTEN failed", error)
             self.close()

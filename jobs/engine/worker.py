@@ -15,6 +15,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from ..foreign import VIA
 from ..limits import CANCEL_SIGNAL
 from ..outcomes import Claimed, Kind, Outcome
 from ..runner import broken, execute
@@ -31,6 +32,11 @@ class Call:
 
     def __init__(self, job: Claimed, run: Callable[[Claimed], None]) -> None:
         self.job, self.run = job, run
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another API than ours tells of it."""
+        return f'"{VIA}":' in self.job.options
 
     def __call__(self) -> None:
         self.run(self.job)

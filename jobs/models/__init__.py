@@ -1,5 +1,6 @@
 """What exists: jobs and their history, queues, servers, recurring jobs, counters."""
 
+from .adopted import Adopted, Source
 from .counter import Counter, Span
 from .history import HistoryEntry
 from .job import Job
@@ -7,4 +8,14 @@ from .queue import Queue
 from .recurring import RecurringJob
 from .server import Server
 
-__all__ = ["Counter", "HistoryEntry", "Job", "Queue", "RecurringJob", "Server", "Span"]
+__all__ = [
+    "Adopted",
+    "Counter",
+    "HistoryEntry",
+    "Job",
+    "Queue",
+    "RecurringJob",
+    "Server",
+    "Source",
+    "Span",
+]

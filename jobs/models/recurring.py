@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from ..clock import DatabaseNow
 from ..conf import queue_name
 from ..exceptions import InvalidArguments, InvalidFunction, InvalidOption, InvalidSchedule
+from ..foreign import VIA
 from ..functions import check_call, resolve_for_enqueue
 from ..options import STORED, Options, priority_problem
 from ..recurrence import Misfire, Schedule, schedule_for
@@ -137,10 +138,10 @@ def _call_problem(func: str, value: Any) -> str | None:
 def _options_problem(value: Any) -> str | None:
     if not isinstance(value, dict):
         return "must be a JSON object."
-    if strangers := value.keys() - set(STORED):
+    if strangers := value.keys() - {*STORED, VIA}:
         return f"{', '.join(sorted(strangers))}: not kept with a job; known: {', '.join(STORED)}."
     try:
-        Options.build(value)
+        Options.build({name: said for name, said in value.items() if name != VIA})
     except InvalidOption as error:
         return str(error)
     return None

@@ -14,8 +14,6 @@ from config import mailbox
 from tests.browser.chromium import Browser
 from tests.cluster import until
 
-pytestmark = pytest.mark.browser
-
 PUBLIC = ["/", "/accounts/sign-up/", "/accounts/log-in/", "/mailbox/", "<mail>"]
 STAFF = [
     "/admin/",

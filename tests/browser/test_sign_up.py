@@ -16,8 +16,6 @@ from jobs.models import Job
 from tests.browser.chromium import PASSWORD, Browser
 from tests.cluster import Server, until
 
-pytestmark = pytest.mark.browser
-
 
 def test_the_welcome_mail_arrives_and_staff_see_its_job_with_history(
     browser: Browser, worker: Server

@@ -82,6 +82,7 @@ def test_a_host_five_minutes_off_delays_nothing_and_gives_nobody_up(
     assert "given up" not in wrong.text + right.text
 
 
+@pytest.mark.alone
 def test_a_clock_that_jumps_an_hour_neither_loses_nor_doubles_an_occurrence(
     cluster: Start, clock: Clock, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def state(job: Job) -> str:
     return job.state
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["in C", "ignores SIGTERM", "swallows", "forks"])
 def test_a_job_that_will_not_end_is_killed_with_all_that_it_started(
     cluster: Start, journal: Path, how: str
@@ -60,6 +61,7 @@ def test_an_async_job_that_swallows_its_cancellation_is_killed(
     assert "was killed: its time was up" in job.reason
 
 
+@pytest.mark.alone
 def test_a_time_limit_of_half_a_second_is_kept_and_the_worker_lives_on(
     cluster: Start, journal: Path
 ) -> None:
@@ -73,6 +75,8 @@ def test_a_time_limit_of_half_a_second_is_kept_and_the_worker_lives_on(
     assert [p.pid for p in server.workers] == pids(journal, "began")
 
 
+@pytest.mark.alone
+@pytest.mark.smoke
 def test_a_deleted_job_is_ended_within_a_second_and_can_then_be_requeued(
     cluster: Start, journal: Path
 ) -> None:
@@ -92,6 +96,7 @@ def test_a_deleted_job_is_ended_within_a_second_and_can_then_be_requeued(
     jobs.delete(job)
 
 
+@pytest.mark.alone
 def test_a_deleted_job_that_will_not_end_is_killed(cluster: Start, journal: Path) -> None:
     cluster(jobs=LIMITS)
     job = jobs.enqueue(functions.stubborn, str(journal), "in C", 30)
@@ -105,6 +110,7 @@ def test_a_deleted_job_that_will_not_end_is_killed(cluster: Start, journal: Path
     assert job.crashes == 0
 
 
+@pytest.mark.smoke
 def test_a_chain_of_continuations_runs_in_real_workers(cluster: Start) -> None:
     cluster()
     first = jobs.using(functions.add, run_after=timedelta(seconds=0.2)).enqueue(1)
@@ -152,6 +158,7 @@ def test_an_option_of_a_strange_kind_of_number_costs_nothing(cluster: Start) -> 
     assert job.expires_at is not None
 
 
+@pytest.mark.alone
 def test_a_parent_of_very_many_children_wedges_nobody(cluster: Start) -> None:
     parent = jobs.schedule(functions.nothing, run_after=timedelta(hours=1))
     child = jobs.continue_with(parent, functions.nothing)

@@ -21,6 +21,7 @@ Start = Callable[..., Cluster]
 pytestmark = pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite has one writer")
 
 
+@pytest.mark.long
 def test_a_job_that_holds_the_write_lock_for_20_seconds_gives_no_server_up(
     cluster: Start, journal: Path
 ) -> None:

@@ -27,6 +27,7 @@ Start = Callable[..., Cluster]
 AWAY_SECONDS = 60
 
 
+@pytest.mark.long
 def test_a_database_away_for_a_minute_costs_nothing_but_time(cluster: Start, journal: Path) -> None:
     if connection.vendor == "sqlite":
         pytest.skip("a SQLite file has no server that could go away")

@@ -23,7 +23,9 @@ from tests.faults.test_outages import free_port
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.smoke)]
+)
 def test_who_signs_up_gets_a_mail_and_one_signal_ends_web_and_worker(
     tmp_path: Path, signum: int
 ) -> None:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.utils import timezone
 
 import jobs
@@ -37,6 +38,7 @@ def count(queue: str, state: State) -> int:
 # Pauses
 
 
+@pytest.mark.alone
 def test_nothing_of_a_paused_queue_starts_while_others_go_on(
     cluster: Start, journal: Path, tmp_path: Path
 ) -> None:
@@ -68,6 +70,7 @@ def test_nothing_of_a_paused_queue_starts_while_others_go_on(
     assert len(began(journal)) == 401, "each ran once"
 
 
+@pytest.mark.alone
 def test_what_waits_behind_a_long_job_goes_back_when_its_queue_is_paused(
     cluster: Start, journal: Path
 ) -> None:
@@ -88,6 +91,7 @@ def test_what_waits_behind_a_long_job_goes_back_when_its_queue_is_paused(
     assert count("a", State.ENQUEUED) == 100
 
 
+@pytest.mark.alone
 def test_a_resumed_queue_starts_soon(cluster: Start, journal: Path) -> None:
     jobs.using(functions.slow, queue="a").enqueue(str(journal), 0.0)
     jobs.pause_queue("a")
@@ -243,6 +247,7 @@ def test_health_sees_a_job_that_nobody_works(cluster: Start) -> None:
 # Pruning, while everything else goes on
 
 
+@pytest.mark.long
 def test_expired_jobs_go_while_the_server_beats_and_works(cluster: Start) -> None:
     jobs.using(functions.nothing, expires_after=0).enqueue_many([(i,) for i in range(3000)])
     kept = jobs.enqueue(functions.nothing)

@@ -79,7 +79,7 @@ def test_a_wrong_value_of_jobs_is_named(settings, key, value):
     assert message.hint.startswith("Correct it or leave it out")
 
 
-@pytest.mark.parametrize("key", ["MAX_CRASHES", "POLL_SECONDS", "DATABASE", "NOTIFY"])
+@pytest.mark.parametrize("key", ["MAX_CRASHES", "HEARTBEAT_SECONDS", "DATABASE", "NOTIFY"])
 def test_none_is_no_value_where_the_default_is_another(settings, key):
     settings.JOBS = {key: None}
 
@@ -209,6 +209,7 @@ def test_as_many_workers_as_files_can_be_open_are_fine(monkeypatch, limit, worke
     assert too_many_workers(workers) is None
 
 
+@pytest.mark.alone
 @pytest.mark.django_db(transaction=True)
 def test_a_server_holds_as_many_files_as_foreseen(cluster):
     def most(workers):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -72,11 +71,3 @@ def test_a_retry_is_due_after_its_delay():
     in_a_minute, seconds = timezone.now() + timedelta(minutes=1), timedelta(seconds=5)
     due = Job.objects.filter(run_at__gt=in_a_minute - seconds, run_at__lt=in_a_minute + seconds)
     assert due.exists()
-
-
-def test_sql_server_is_asked_for_utc():
-    compiler = Job.objects.all().query.get_compiler(connection=connection)
-
-    sql, _ = DatabaseNow().as_microsoft(compiler, SimpleNamespace(ops=connection.ops))
-
-    assert sql == "SYSUTCDATETIME()"

@@ -53,10 +53,11 @@ def test_a_function_is_ended_when_its_time_is_up(function) -> None:
     job = jobs.using(function, timeout=0.1, max_retries=3).enqueue(5)
     desk, began = Desk(), time.monotonic()
     outcome = run(job, desk)
-    assert time.monotonic() - began < 1
+    ended = time.monotonic()
+    assert ended - began < 3, "well before its five seconds, on a busy machine too"
     assert (outcome.kind, outcome.error_type) == (Kind.RETRY, "jobs.exceptions.JobTimeout")
     assert outcome.reason == "retry 1 of 3 after JobTimeout: it ran longer than its 0.1 s"
-    assert desk.deadlines[0] == pytest.approx(began + 0.1, abs=0.1)
+    assert began + 0.1 <= desk.deadlines[0] <= ended
     assert desk.deadlines[-1] == 0
 
 

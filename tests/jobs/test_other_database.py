@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 import jobs
 from jobs.testing import drain
-from tests import functions
+from tests import functions, tasks
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "elsewhere"])
 
@@ -40,3 +40,11 @@ def test_the_admin_asks_it_for_jobs_and_nobody_else(admin_client: Client, addres
 
     assert response.status_code == 200
     assert not [q["sql"] for q in queries if "jobs_" in q["sql"]]
+
+
+def test_tasks_of_djangos_framework_live_there(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        result = tasks.add.enqueue(1)
+        drain()
+        result.refresh()
+    assert result.return_value == 2

@@ -8,12 +8,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import django
+
 from tests.cluster import ROOT
 
 SETTINGS = """
 USE_TZ = True
 INSTALLED_APPS = ["django.contrib.contenttypes", "twelveletter", "django_q"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "jobs.sqlite3"}}
+TASKS = {"default": {"BACKEND": "twelveletter.backends.JobsBackend"}}
+"""
+CHORES = """
+import twelveletter
+from {framework} import task
+
+@twelveletter.job(max_retries=0)
+@task
+def sweep(rooms):
+    return rooms * 2
 """
 STORY = """
 import django
@@ -27,7 +39,11 @@ from twelveletter.testing import drain
 job = twelveletter.enqueue("builtins.len", [1, 2, 3])
 drain()
 job.refresh_from_db()
-print(job._meta.db_table, job.state, job.result)
+from chores import sweep
+result = sweep.enqueue(2)
+drain()
+result.refresh()
+print(job._meta.db_table, job.state, job.result, result.return_value)
 """
 
 
@@ -35,6 +51,8 @@ def test_a_renamed_package_works_with_a_migration_made_anew(tmp_path: Path) -> N
     renamed = tmp_path / "twelveletter"
     shutil.copytree(ROOT / "jobs", renamed, ignore=shutil.ignore_patterns("0*.py", "__pycache__"))
     tmp_path.joinpath("plain_settings.py").write_text(SETTINGS)
+    framework = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
+    tmp_path.joinpath("chores.py").write_text(CHORES.format(framework=framework))
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "plain_settings"}
 
     told = subprocess.run(
@@ -46,4 +64,4 @@ def test_a_renamed_package_works_with_a_migration_made_anew(tmp_path: Path) -> N
     )
 
     assert told.returncode == 0, told.stderr
-    assert told.stdout.splitlines()[-1] == "twelveletter_job succeeded 3"
+    assert told.stdout.splitlines()[-1] == "twelveletter_job succeeded 3 4"

@@ -394,6 +394,9 @@ def test_many_servers_at_once_count_each_minute_once():
 class Outages:
     wait = 0.0
 
+    def wait_for(self, work):
+        return self.wait
+
     def attempt(self, work):
         return True, work()
 

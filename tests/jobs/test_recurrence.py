@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.exceptions import InvalidSchedule
-from jobs.recurrence import Misfire, Schedule, plan
+from jobs.recurrence import Misfire, Schedule, plan, schedule_for
 
 MINUTE = timedelta(minutes=1)
 #: Zones and days around which their clocks were set, and days without that.
@@ -297,3 +297,83 @@ def test_a_next_run_that_is_not_on_the_schedule_still_stands():
     assert plan(minutely, odd, odd, misfire="once", grace_seconds=60) == ([odd], NOON + MINUTE)
     late = plan(Schedule("0 0 1 1 *", "UTC"), odd, ASLEEP, misfire="once", grace_seconds=60)
     assert late.occurrences == [odd]
+
+
+# Intervals
+
+
+def every(text, start="2026-01-31T12:00:00+00:00", time_zone="Europe/Berlin"):
+    return schedule_for(f"every {text} from {start}", time_zone)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("45 minutes", ["01-31 12:00", "01-31 12:45", "01-31 13:30"]),
+        ("1 days", ["01-31 12:00", "02-01 12:00", "02-02 12:00"]),
+        ("4 weeks", ["01-31 12:00", "02-28 12:00", "03-28 12:00", "04-25 11:00"]),
+        ("1 month", ["01-31 12:00", "02-28 12:00", "03-31 11:00", "04-30 11:00", "05-31 11:00"]),
+        ("5 months", ["01-31 12:00", "06-30 11:00", "11-30 12:00", "04-30 11:00"]),
+    ],
+)
+def test_an_interval_counts_from_its_start_and_keeps_to_the_clock_from_days_up(text, expected):
+    schedule = every(text)
+    found = schedule.upcoming(datetime(2026, 1, 1, tzinfo=UTC), len(expected))
+
+    assert [f"{moment:%m-%d %H:%M}" for moment in found] == expected
+
+
+def test_a_year_from_a_leap_day_is_the_end_of_february():
+    found = every("1 years", "2024-02-29T00:00:00+00:00", "UTC").upcoming(
+        datetime(2024, 3, 1, tzinfo=UTC), 4
+    )
+
+    assert [f"{moment:%Y-%m-%d}" for moment in found] == [
+        *("2025-02-28", "2026-02-28", "2027-02-28", "2028-02-29"),
+    ]
+
+
+units = st.sampled_from(["minutes", "hours", "days", "weeks", "months", "years"])
+moments = st.datetimes(datetime(2020, 1, 1), datetime(2034, 1, 1), timezones=st.just(UTC))
+
+
+@given(st.integers(1, 90), units, moments, moments, st.sampled_from(["UTC", "Europe/Berlin"]))
+def test_going_on_from_any_moment_an_interval_leaves_nothing_out(number, unit, start, moment, zone):
+    schedule = every(f"{number} {unit}", start.isoformat(), zone)
+    first, second, third = schedule.upcoming(moment, 3)
+
+    assert moment < first < second < third
+    assert schedule.next_after(first) == second
+    assert schedule.latest(after=start - timedelta(1), before=second) in (first, start)
+    if moment < start:
+        assert first == start
+    else:
+        longest = {"months": 31, "years": 366, "weeks": 7}.get(unit, 1) * number
+        assert first - moment <= timedelta(days=longest, hours=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("every 2 weeks", "must be like 'every 2 weeks from"),
+        ("every two weeks from 2026-01-05T09:00:00+00:00", "a whole number from 1 to 100000"),
+        ("every 0 weeks from 2026-01-05T09:00:00+00:00", "a whole number from 1 to 100000"),
+        (f"every {'9' * 5000} weeks from x", "at most 255 characters"),
+        ("every 2 moons from 2026-01-05T09:00:00+00:00", "minutes, hours, days, weeks"),
+        ("every 2 weeks from 2026-01-05T09:00:00", "must have a moment after 'from'"),
+        ("every 2 weeks from 0001-01-01T00:00:00+14:00", "must have a moment after 'from'"),
+        ("every 2 weeks from 9999-12-31T23:59:59-12:00", "must have a moment after 'from'"),
+        ("every 2 weeks from yesterday", "must have a moment after 'from'"),
+    ],
+)
+def test_an_interval_that_makes_no_sense_is_refused(text, message):
+    with pytest.raises(InvalidSchedule) as caught:
+        schedule_for(text, "UTC")
+
+    assert (caught.value.field, message in str(caught.value)) == ("cron", True)
+
+
+def test_an_interval_ends_with_the_calendar():
+    schedule = every("90000 years", time_zone="UTC")
+
+    assert schedule.next_after(datetime(2026, 2, 1, tzinfo=UTC)) is None

@@ -1,5 +1,6 @@
 """Running a job: from a claim to its outcome."""
 
+import signal
 import sys
 from datetime import timedelta
 
@@ -516,7 +517,10 @@ def test_drain_as_of_leaves_retries_that_its_own_runs_put_into_the_future():
     assert fresh(job).state == State.SCHEDULED
 
 
-def test_a_keyboard_interrupt_at_a_terminal_gets_through():
+def test_a_keyboard_interrupt_at_a_terminal_gets_through(request):
+    # Who is started in the background ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     jobs.enqueue(interrupt)
 
     with pytest.raises(KeyboardInterrupt):

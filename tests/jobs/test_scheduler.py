@@ -18,6 +18,7 @@ from jobs.engine.scheduler import BROKEN_SECONDS, Scheduler
 from jobs.models import Job, RecurringJob
 from jobs.models.locking import LockingQuerySet
 from jobs.occurrences import create_due, seconds_to_next
+from jobs.races import Raced
 from jobs.states import State
 from tests import functions
 
@@ -222,7 +223,7 @@ def test_one_whose_jobs_the_database_refuses_stops_no_other():
     recurring("fat", functions.add, args=("fat",))
     recurring()
 
-    with refuse_inserts(99, of='"fat"'):
+    with refuse_inserts(99, of="fat"):
         sleep_until(NOON)
         create_due(NOON, broken=True)
 
@@ -277,7 +278,7 @@ def test_a_pause_between_read_and_update_stands():
     row = recurring()
     jobs.pause("each-minute")
 
-    with pytest.raises(transitions.Raced):
+    with pytest.raises(Raced):
         occurrences._move_on([row.pk], occurrences._Move(NOON, NOON + MINUTE, NOON))
 
     assert get().next_run is None
@@ -350,13 +351,29 @@ def in_seconds(seconds):
     return timezone.now() + timedelta(seconds=seconds)
 
 
-def test_it_sleeps_until_the_next_occurrence_but_looks_each_second():
+def test_it_sleeps_until_the_next_occurrence_but_looks_every_five_seconds():
     scheduler = Scheduler(Outage("test"), lambda: None, clock := Clock())
     scheduler.work()
-    assert scheduler.seconds() == 1.0
+    assert scheduler.seconds() == 5.0
 
     recurring(next_run=in_seconds(0.3))
-    clock.now += 1
+    clock.now += 5
+    scheduler.work()
+
+    assert 0 < scheduler.seconds() <= 0.3
+    assert not Job.objects.exists()
+
+
+def test_it_looks_within_a_second_when_somebody_said_that_something_changed():
+    hints = [0.0]
+    scheduler = Scheduler(Outage("test"), lambda: None, clock := Clock(), lambda: hints[-1])
+    scheduler.work()
+    clock.now += 0.4
+    hints.append(clock.now)
+    assert scheduler.seconds() == pytest.approx(0.6), "not more than once a second"
+
+    recurring(next_run=in_seconds(0.3))
+    clock.now += 0.6
     scheduler.work()
 
     assert 0 < scheduler.seconds() <= 0.3
@@ -384,7 +401,7 @@ def test_after_a_pass_it_looks_again_at_once():
     assert len(found()) == 1
     assert scheduler.seconds() == 0
     scheduler.work()
-    assert 0 < scheduler.seconds() <= 1
+    assert 0 < scheduler.seconds() <= 5
     clock.now += 0.5
     scheduler.work()
     assert len(found()) == 1
@@ -438,7 +455,7 @@ def test_bad_ones_are_tried_again_from_time_to_time():
         scheduler.work()
         clock.now += 1
     assert get().error
-    RecurringJob.objects.update(cron="* * * * *")
+    RecurringJob.objects.update(cron="0 0 29 2 *")
     scheduler.work()
     assert found() == []
 

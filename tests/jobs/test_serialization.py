@@ -91,7 +91,7 @@ def test_an_error_of_a_star_argument_names_its_position():
 @pytest.mark.parametrize(
     "value",
     [object(), datetime(2026, 1, 1, tzinfo=UTC), {1}, b"x", float("nan"), {1: 2}, [object()]],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_result_that_is_not_json_is_kept_as_text_with_a_note(value):
     entry = result_entry(value)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
+from django_q.tasks import async_task
 
 import jobs
-from jobs import signals
+from jobs import occurrences, signals
 from jobs.models import Job
 from jobs.states import State
 from tests import functions
@@ -53,6 +56,38 @@ def test_the_life_of_a_job_is_told(heard):
         ([job.pk], State.ENQUEUED, State.PROCESSING),
         ([job.pk], State.PROCESSING, State.SUCCEEDED),
     ]
+
+
+def many():
+    jobs.enqueue_many(functions.add, [(1,), (2,)])
+
+
+def occurrence():
+    soon = timezone.now() + timedelta(minutes=2)
+    jobs.recurring("add", functions.add, args=[1], cron="* * * * *")
+    occurrences.create_due(as_of=soon)
+
+
+def hook():
+    async_task("tests.functions.add", 1, hook="tests.functions.nothing")
+    jobs.testing.drain()
+
+
+@pytest.mark.parametrize("insert", [many, occurrence, hook])
+def test_jobs_that_are_inserted_together_are_told_without_ids(heard, insert):
+    insert()
+    told = [kwargs["jobs"] for name, kwargs in heard if name == "job_enqueued"][-1]
+    assert {job.pk for job in told} == {None}
+    stored = list(Job.objects.order_by("pk"))[-len(told) :]
+    assert [(j.func, j.args, j.queue, j.created_at) for j in told] == [
+        (j.func, j.args, j.queue, j.created_at) for j in stored
+    ]
+
+
+def test_a_job_that_is_enqueued_by_itself_is_told_with_its_id(heard):
+    job = jobs.enqueue(functions.add, 1)
+    [(_, told)] = heard
+    assert [each.pk for each in told["jobs"]] == [job.pk]
 
 
 def test_a_failure_is_told_while_its_error_is_the_current_one():

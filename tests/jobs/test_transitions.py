@@ -366,6 +366,65 @@ def test_a_recovered_job_whose_server_dies_again_is_convicted():
     assert fresh(innocent).recovered
 
 
+def suspects(number=2):
+    """Have jobs that were all recovered when the next server died under them."""
+    server()
+    made = enqueue(number)
+    Job.objects.update(recovered=True)
+    claim()
+    assert transitions.give_up("s", 1, "server s died") == {"recovered": number, "crashed": 0}
+    return made
+
+
+def test_of_several_recovered_jobs_nobody_is_convicted_and_they_run_one_at_a_time():
+    first, second = suspects()
+
+    assert not Job.objects.filter(crashes__gt=0).exists()
+    assert [c.id for c in claim()] == [first.pk]
+    assert claim(token=OTHER) == []
+
+    transitions.record([done(first)])
+    assert [c.id for c in claim(token=OTHER)] == [second.pk]
+
+
+def test_fresh_jobs_do_not_wait_behind_suspects():
+    first, *_ = suspects(3)
+    claim(limit=1)
+    [behind] = enqueue()
+
+    assert [c.id for c in claim(limit=1, token=OTHER)] == [behind.pk]
+    assert fresh(first).state == State.PROCESSING
+
+
+def test_no_recovered_job_starts_beside_a_suspect_nor_the_other_way_round():
+    suspect, other = suspects()
+    transitions.delete([other.pk], "deleted")
+    recovered, late = enqueue(2)
+    Job.objects.filter(pk=recovered.pk).update(recovered=True)
+
+    assert {c.id for c in claim()} == {recovered.pk, late.pk}
+    assert claim(token=OTHER) == []
+    transitions.record([done(recovered)])
+    assert [c.id for c in claim(token=OTHER)] == [suspect.pk]
+    [recovered] = enqueue()
+    Job.objects.filter(pk=recovered.pk).update(recovered=True)
+    assert claim() == []
+
+
+def test_a_convict_is_convicted_again_each_time_its_server_dies():
+    suspect, innocent = suspects()
+    for crashes in (1, 2, 3):
+        server()
+        assert [c.id for c in claim()] == [suspect.pk]
+        transitions.give_up("s", 1, "server s died")
+        assert fresh(suspect).crashes == crashes
+
+    assert fresh(suspect).state == State.FAILED
+    assert fresh(innocent).crashes == 0
+    assert_gapless(suspect)
+    assert [c.id for c in claim()] == [innocent.pk]
+
+
 def test_a_server_that_has_beaten_since_is_not_given_up():
     server(beat=2)
     [job] = enqueue()
@@ -524,3 +583,26 @@ def test_deleting_a_job_takes_its_history_with_it():
     Job.objects.get(pk=job.pk).delete()
 
     assert not HistoryEntry.objects.exists()
+
+
+def suspect(count=1):
+    for number in range(count):
+        jobs.enqueue(functions.add, 1, number)
+    Job.objects.update(recovered=True, started_at=timezone.now() - timedelta(seconds=9))
+
+
+def test_suspects_that_wait_for_another_are_told_of():
+    suspect(3)
+    claims = transitions.claim("default", 3, server="s", token="a" * 32, idle=3)
+    assert (len(claims), claims.skipped, claims.apart) == (1, 0, 2)
+
+
+def test_a_suspect_that_is_given_back_stays_one():
+    suspect()
+    [claimed] = transitions.claim("default", 1, server="s", token="a" * 32, idle=1)
+    before = Job.objects.get().started_at
+
+    transitions.give_back([(claimed.id, claimed.token)], "its server was stopped", started=False)
+
+    job = Job.objects.get()
+    assert (job.state, job.recovered, job.started_at) == ("enqueued", True, before)

@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 
@@ -48,19 +49,48 @@ class Command(BaseCommand):
             ),
         )
 
+        parser.add_argument(
+            "--run-once", action="store_true", help=_("the same, by django-q2's name for it")
+        )
+        parser.add_argument(
+            "--stock",
+            action="store_true",
+            help=_("run django-q2's own cluster instead, for a broker of its own (Redis, SQS, …)"),
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["stock"]:
+            self._run_stock(options)
+            return
         if sys.platform == "win32":
             raise CommandError(_("Workers are forked, which Windows can't do; use WSL."))
+        from ...bridge import cluster_queues
         from ...engine.cluster import Cluster, too_many_workers
 
         cluster = Cluster(
-            queues=options["queues"],
+            queues=options["queues"] or cluster_queues(options["name"]),
             workers=options["workers"],
             label=options["name"],
-            drain=options["drain"],
+            drain=options["drain"] or options["run_once"],
         )
         if problem := too_many_workers(cluster.workers):
             raise CommandError(problem)
         cluster.start()
         if cluster.status:
             sys.exit(cluster.status)
+
+    def _run_stock(self, options: dict[str, Any]) -> None:
+        from django_q.management.commands.qcluster import Command as StockCommand
+
+        from ...bridge import other_broker
+
+        if other_broker() is None:
+            raise CommandError(
+                _("Q_CLUSTER names no broker of django-q2's own: plain `qcluster` works its tasks.")
+            )
+        for name in ("queues", "workers", "drain"):
+            if options[name]:
+                raise CommandError(
+                    _("--%(name)s is not for django-q2's own cluster.") % {"name": name}
+                )
+        call_command(StockCommand(), run_once=options["run_once"], cluster_name=options["name"])

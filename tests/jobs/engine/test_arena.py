@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.engine.arena import MESSAGE_JOBS, Arena
+from jobs.engine.arena import MESSAGE_JOBS, MESSAGES, Arena
 
 
 def pair(number):
@@ -39,13 +39,13 @@ def test_an_ended_job_runs_no_more(slot):
     assert slot.running() is None
 
 
-def test_a_slot_holds_the_jobs_of_its_last_two_messages(slot):
+def test_a_slot_holds_the_jobs_of_its_last_messages(slot):
     slot.hold(1, pairs(1, 2))
-    slot.hold(2, pairs(3))
-    slot.hold(3, pairs(4))
+    for number in range(2, MESSAGES + 2):
+        slot.hold(number, pairs(10 * number))
 
-    assert slot.held() == set(pairs(3, 4))
-    assert slot.last_message == 3
+    assert slot.held() == {pair(10 * n) for n in range(2, MESSAGES + 2)}
+    assert slot.last_message == MESSAGES + 1
 
 
 def test_a_full_message_is_held(slot):

@@ -7,7 +7,9 @@ import signal
 import django_q
 import pytest
 from django_q.conf import Conf
-from django_q.signals import pre_enqueue
+from django_q.monitor import save_cached
+from django_q.signals import post_execute_in_worker, post_spawn, pre_execute
+from django_q.tasks import async_chain
 from django_q.worker import worker
 
 from jobs.engine import djangoq
@@ -126,6 +128,53 @@ def test_the_loop_ends_when_its_memory_is_used_up():
     assert len(outcomes) == 1
 
 
-def test_the_signal_before_enqueueing_reaches_our_refusal():
-    with pytest.raises(Exception, match="not supported yet"):
-        pre_enqueue.send(sender="django_q", task={"func": "f"})
+def test_its_signals_are_silent_about_tasks_of_which_their_own_api_tells():
+    class Foreign:
+        is_foreign = True
+
+        def __call__(self):
+            pass
+
+    def own():
+        pass
+
+    heard = []
+
+    def receiver(func, **kwargs):
+        heard.append(func)
+
+    for sent in (pre_execute, post_execute_in_worker):
+        sent.connect(receiver)
+    try:
+        djangoq.run_worker(Tasks(task(Foreign()), task(own)), Outcomes())
+    finally:
+        for sent in (pre_execute, post_execute_in_worker):
+            sent.disconnect(receiver)
+
+    assert heard == [own, own]
+
+
+def test_it_tells_of_a_worker_that_has_started():
+    heard = []
+
+    def receiver(**told):
+        heard.append(told["proc_name"])
+
+    post_spawn.connect(receiver)
+    try:
+        djangoq.run_worker(Tasks(), Outcomes())
+    finally:
+        post_spawn.disconnect(receiver)
+
+    assert heard == [multiprocessing.current_process().name]
+
+
+def test_the_bridge_finds_what_it_uses_of_django_q2():
+    assert list(inspect.signature(save_cached).parameters) == ["task", "broker"]
+    assert list(inspect.signature(async_chain).parameters) == [
+        *("chain", "group", "cached", "sync", "broker"),
+    ]
+    for name in ("conf", "PREFIX", "CLUSTER_NAME", "_Q_CLUSTER_NAME", "BROKER_CLASS", "CATCH_UP"):
+        assert hasattr(Conf, name)
+    for name in ("SAVE_LIMIT", "SAVE_LIMIT_PER", "MAX_ATTEMPTS", "ACK_FAILURES", "TIME_ZONE"):
+        assert hasattr(Conf, name)

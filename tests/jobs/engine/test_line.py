@@ -6,7 +6,7 @@ import time
 import pytest
 
 from jobs.engine import wire
-from jobs.engine.arena import MESSAGE_JOBS, Arena
+from jobs.engine.arena import MESSAGE_JOBS, MESSAGES, Arena
 from jobs.engine.crew import message_size
 from jobs.engine.line import RECALL_PAUSE_SECONDS, Line
 from jobs.outcomes import Claimed, Outcome
@@ -106,18 +106,32 @@ def test_an_outcome_ends_its_job(line, worker):
     assert line.outstanding == 0
 
 
-def test_two_uncommitted_messages_close_the_window(line):
-    line.send([claimed(1)])
-    assert line.window
-
-    line.send([claimed(2)])
+def test_uncommitted_messages_close_the_window(line):
+    for number in range(MESSAGES):
+        assert line.window
+        line.send([claimed(number + 1)])
 
     assert not line.window
 
 
+def test_a_worker_starves_when_its_last_job_runs_and_the_window_is_closed(line, worker):
+    for number in range(MESSAGES):
+        line.send([claimed(number + 1)])
+    assert not line.starving
+    for number in range(1, MESSAGES):
+        worker.outcome(number, number)
+    line.read()
+    assert line.starving
+
+    line.committed(1, pair(1))
+
+    assert not line.starving
+
+
 def test_the_window_opens_when_all_of_a_message_is_committed(line):
     line.send([claimed(1), claimed(2)])
-    line.send([claimed(3)])
+    for number in range(1, MESSAGES):
+        line.send([claimed(2 + number)])
     line.committed(1, pair(1))
     assert not line.window
 
@@ -269,12 +283,15 @@ def test_what_is_taken_back_is_all_but_the_running_job(line, worker):
 
 def test_taking_back_counts_as_settled(line, worker):
     line.send([claimed(1), claimed(2)])
-    line.send([claimed(3)])
+    for number in range(1, MESSAGES):
+        line.send([claimed(2 + number)])
     worker.slot.begin(pair(1), 1, 0)
     line.revoke()
     line.take_back(line.read)
+
     # The slot still shows the first message, with the running job.
     assert not line.window
+    assert line.outstanding == 1
 
     line.committed(1, pair(1))
 
@@ -339,3 +356,59 @@ def test_own_jobs_behind_a_foreign_one_are_taken_back_as_own(both):
 )
 def test_a_message_carries_about_20_ms_of_work_shared_fairly(mean, waiting, lines, size):
     assert message_size(mean, waiting, lines) == size
+
+
+def test_jobs_are_not_taken_for_revoked_ones_that_an_earlier_dispatcher_had_sent_in_vain(both):
+    """That one recalled message 2 and died; the worker never received it, and says so."""
+    line, worker = both
+    worker.slot.revoke(2)
+    worker.hello(message=1)
+    line.read()
+    line.send([claimed(7)])
+    [(_, _, number, _)] = worker.hears()
+    assert number > worker.slot.revoked, "else the worker would drop its jobs, and nobody miss them"
+
+
+def hangs(line, *, after, step=1.0):
+    """Ask every `step` seconds for `after` seconds whether the worker hangs; the limit is 15 s."""
+    now = time.monotonic()
+    asked = [line.hangs(now + step * n, 15) for n in range(int(after / step) + 1)]
+    return asked[-1]
+
+
+def test_a_worker_that_does_not_begin_what_it_was_sent_hangs(line):
+    line.send([claimed(1)])
+
+    assert not hangs(line, after=14)
+    assert hangs(line, after=17)
+
+
+def test_a_worker_that_never_says_hello_hangs(both):
+    assert hangs(both[0], after=17)
+
+
+def test_neither_an_idle_worker_nor_one_in_a_job_hangs(line, worker):
+    assert not hangs(line, after=60)
+
+    line.send([claimed(1)])
+    worker.slot.begin(pair(1), 1, 0)
+    assert not hangs(line, after=60)
+
+
+def test_a_worker_is_not_judged_by_time_in_which_nobody_looked(line):
+    line.send([claimed(1)])
+
+    assert not hangs(line, after=60, step=20)
+
+
+def test_what_an_earlier_dispatcher_took_back_is_not_taken_back_again(both):
+    line, worker = both
+    slot = worker.slot
+    slot.hold(1, [pair(1), pair(2)])
+    slot.begin(pair(1), 1, 0)
+    slot.revoke(1)  # 2 may run elsewhere by now
+    worker.hello(message=1)
+    line.read()
+    line.revoke()
+
+    assert line.take_back(line.read).foreign == []

@@ -156,7 +156,8 @@ def test_who_sees_every_commit_polls_seldom(watched):
     assert looks == pytest.approx(60 / wakeups.SQLITE_SECONDS, rel=0.01)
 
 
-def test_without_the_counter_it_polls_as_often_as_elsewhere(watched, monkeypatch):
+def test_without_the_counter_it_polls_as_often_as_elsewhere(watched, monkeypatch, settings):
+    settings.JOBS = {**settings.JOBS, "POLL_SECONDS": 1}
     watcher, clock, _ = watched
     monkeypatch.setattr(watcher, "_read", lambda: None)
     hints_during(2, watcher, clock)
