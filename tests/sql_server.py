@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql import compiler
 from django.db.models.sql import query as query_module
 from django.db.utils import ConnectionHandler
+from django.utils.connection import ConnectionProxy
 
 from jobs.models import compiled
 
@@ -95,6 +96,10 @@ class _Driver(types.ModuleType):
 @contextmanager
 def treated_as(executing: BaseDatabaseWrapper) -> Iterator[None]:
     """Treat a connection as one to SQL Server, but for its language."""
+    if isinstance(executing, ConnectionProxy):
+        # What is changed must be undone in the same wrapper. The runner makes new ones after
+        # an interruption, and by way of the proxy the old one's features would end up in those.
+        executing = connections[DEFAULT_DB_ALIAS]
     theirs, features = connection(), type(executing.features)
     flags = {name: getattr(theirs.features, name) for name in FLAGS}
     poorer = type("Features", (features,), flags)(executing)

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
-from django.db import Error, ProgrammingError, connection, models
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    Error,
+    ProgrammingError,
+    connection,
+    connections,
+    models,
+)
 from django.db.migrations.loader import MigrationLoader
 from django.urls import reverse
 from django.utils import timezone
@@ -280,3 +287,18 @@ def test_all_migrations_can_be_written_for_it(monkeypatch):
     assert unique.endswith("WHERE [recurring_job_id] IS NOT NULL AND [occurrence] IS NOT NULL;"), (
         "NULLs are equal there, and many jobs have neither"
     )
+
+
+def test_what_it_changes_is_undone_where_a_job_s_interruption_made_new_connections():
+    """Else their features would speak for a connection that is closed."""
+    before = connections[DEFAULT_DB_ALIAS]
+    features, operations = before.features, dict(vars(before.ops))
+    with sql_server.judging(connection):
+        del connections[DEFAULT_DB_ALIAS]
+        after = connections[DEFAULT_DB_ALIAS]
+    try:
+        assert after.features.connection is after
+        assert before.features is features
+        assert vars(before.ops) == operations
+    finally:
+        connections[DEFAULT_DB_ALIAS] = before
