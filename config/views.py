@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from . import mailbox
@@ -18,10 +20,11 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "home.html", {"has_mailbox": settings.DEBUG})
 
 
-@require_safe
-def hangfire(request: HttpRequest) -> HttpResponse:
-    """The address that users of the original demo know."""
-    return redirect("admin:index")
+def admin(request: HttpRequest, rest: str) -> HttpResponse:
+    """The address that Django's users know leads to the same site, forms and all."""
+    root, query = reverse("admin:index"), request.META.get("QUERY_STRING", "")
+    target = f"{root}{quote(rest.lstrip('/'))}{'?' if query else ''}{query}"
+    return HttpResponse(status=307, headers={"Location": target})
 
 
 @require_safe

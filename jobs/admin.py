@@ -14,7 +14,7 @@ from django.contrib.admin.helpers import ActionForm
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.formats import localize, number_format
 from django.utils.functional import cached_property
@@ -25,6 +25,7 @@ from django.utils.translation import ngettext
 
 from . import recurring_jobs
 from .conf import conf
+from .dashboard import pages
 from .exceptions import InvalidSchedule, JobsError
 from .foreign import VIA
 from .models import HistoryEntry, Job, Queue, RecurringJob, Server
@@ -59,7 +60,15 @@ class OnJobsDatabase:
         return super().get_queryset(request).using(conf.DATABASE)  # type: ignore[misc]
 
 
-class ReadOnly(OnJobsDatabase):
+class OnDashboard:
+    """Models whose pages are the dashboard's, where it has one; else they are the admin's."""
+
+    def get_urls(self) -> list[URLPattern]:
+        ours = pages.urls(self.model, self.admin_site)  # type: ignore[attr-defined]
+        return [*ours, *super().get_urls()]  # type: ignore[misc]
+
+
+class ReadOnly(OnDashboard, OnJobsDatabase):
     """Rows that only the engine writes."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
@@ -300,7 +309,7 @@ class RecurringJobForm(forms.ModelForm):
 
 
 @admin.register(RecurringJob)
-class RecurringJobAdmin(WithReason, OnJobsDatabase, admin.ModelAdmin):
+class RecurringJobAdmin(WithReason, OnDashboard, OnJobsDatabase, admin.ModelAdmin):
     """Declared in code; here, operators change when and how, never which function runs."""
 
     form = RecurringJobForm

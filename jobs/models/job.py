@@ -111,6 +111,10 @@ class Job(models.Model):
     class Meta:
         verbose_name = _("job")
         verbose_name_plural = _("jobs")
+        permissions = [
+            ("requeue_job", _("Can requeue jobs and enqueue waiting ones now")),
+            ("run_job", _("Can run offered functions with arguments of their own")),
+        ]
         indexes = [
             models.Index(
                 fields=["queue", "state", "-priority", "run_at", "id"],

@@ -73,6 +73,10 @@ class RecurringJob(models.Model):
     class Meta:
         verbose_name = _("recurring job")
         verbose_name_plural = _("recurring jobs")
+        permissions = [
+            ("trigger_recurringjob", _("Can trigger recurring jobs")),
+            ("pause_recurringjob", _("Can pause and resume recurring jobs")),
+        ]
         ordering = ["name"]
         indexes = [models.Index(fields=["next_run"], name="%(app_label)s_next_run_idx")]
 

@@ -32,6 +32,7 @@ class Server(models.Model):
     class Meta:
         verbose_name = _("server")
         verbose_name_plural = _("servers")
+        permissions = [("stop_server", _("Can quiet, resume and stop servers"))]
         ordering = ["name"]
 
     def __str__(self) -> str:
