@@ -35,7 +35,7 @@ INSTALLED_APPS = [
     "billing",
     "jobs",  # before django_q, whose qcluster command it replaces
     "django_q",
-    "config.admin.SiteConfig",
+    "config.apps.SiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -34,9 +34,9 @@ TEMPLATES = "jobs/dashboard"
 
 
 class Page:
-    """One request for one page of the dashboard, on one admin site."""
+    """One request for one page of the dashboard, on one admin site; `route`: None elsewhere on it."""
 
-    def __init__(self, request: HttpRequest, site: AdminSite, route: Route) -> None:
+    def __init__(self, request: HttpRequest, site: AdminSite, route: Route | None) -> None:
         self.request, self.site, self.route = request, site, route
         self.started = time.perf_counter()
 
@@ -119,6 +119,7 @@ def as_view(route: Route, site: AdminSite) -> Callable[..., HttpResponseBase]:
 
     def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         page = Page(request, site, route)
+        request.current_app = site.name
         if not route.permission.held_by(request.user):
             raise PermissionDenied
         if request.method not in route.methods:
