@@ -37,7 +37,8 @@ ROUTES = (
     Route(Job, "", "changelist", "lists.all_states"),
     Route(Job, "overview/", "overview", "overview.page"),
     Route(Job, "htmx.js", "htmx", "assets.htmx", cacheable=True),
-    Route(Job, "<state:state>/", "state", "lists.page"),
+    Route(Job, "retries/", "retries", "lists.retries"),
+    Route(Job, "<state:state>/", "state", "lists.of_state"),
 )
 
 

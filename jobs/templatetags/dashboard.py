@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.urls import NoReverseMatch
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -59,3 +60,24 @@ def can(context: Any, verb: str, model: str = "Job") -> bool:
 def oob(context: Any) -> str:
     """What a fragment's root element carries when it replaces that of an open page."""
     return SafeString('hx-swap-oob="true"') if context.get("oob") else ""
+
+
+@register.simple_tag(takes_context=True)
+def query_with(context: Any, **changes: Any) -> str:
+    """The page's query string with other values; empty ones are left out."""
+    query = context["page"].request.GET.copy()
+    query.pop("last", None)
+    for name, value in changes.items():
+        query.pop(name, None)
+        if value not in ("", None):
+            query[name] = str(value)
+    return str(query.urlencode())
+
+
+@register.simple_tag(takes_context=True)
+def page_url_or(context: Any, name: str) -> str:
+    """The address of a page that may not be there (yet), or ""."""
+    try:
+        return str(context["page"].url(name))
+    except NoReverseMatch:
+        return ""
