@@ -79,11 +79,11 @@ class Search:
 
     @property
     def condition(self) -> Q:
-        """True of jobs in whose call or errors the text is, or whose function begins with it."""
+        """True of jobs in whose function, arguments or errors the text is."""
         text = Value(self.text)  # as it is: the columns are JSON, and would take it for such
         history = HistoryEntry.objects.using(conf.DATABASE).filter(job=OuterRef("pk"))
         return (
-            Q(func__startswith=self.text)
+            Q(func__icontains=self.text)
             | Q(arguments__icontains=text)
             | Q(error_type__icontains=self.text)
             | Q(reason__icontains=self.text)

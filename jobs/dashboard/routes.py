@@ -38,6 +38,7 @@ ROUTES = (
     Route(Job, "overview/", "overview", "overview.page"),
     Route(Job, "htmx.js", "htmx", "assets.htmx", cacheable=True),
     Route(Job, "retries/", "retries", "lists.retries"),
+    Route(Job, "failures/", "failures", "failures.page"),
     Route(Job, "<state:state>/", "state", "lists.of_state"),
 )
 
