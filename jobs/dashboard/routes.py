@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Model
 
-from ..models import Job
+from ..models import Job, Queue, Server
 from .permissions import Permission
 
 GET, POST = ("GET", "HEAD"), ("POST",)
@@ -40,6 +40,9 @@ ROUTES = (
     Route(Job, "retries/", "retries", "lists.retries"),
     Route(Job, "failures/", "failures", "failures.page"),
     Route(Job, "<state:state>/", "state", "lists.of_state"),
+    Route(Server, "", "changelist", "servers.page"),
+    Route(Queue, "", "changelist", "queues.page"),
+    Route(Queue, "act/", "act", "queues.act", "pause", POST),
 )
 
 
