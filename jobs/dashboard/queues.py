@@ -31,7 +31,7 @@ def page(page: Page) -> HttpResponse:
         running=BoundedCount(running),
         oldest=Subquery(waiting.in_claim_order().values("state_changed_at")[:1]),
     )
-    context = {"queues": list(rows[:QUEUES]), "may_pause": page.can("pause", Queue)}
+    context: dict[str, Any] = {"queues": list(rows[:QUEUES]), "may_pause": page.can("pause", Queue)}
     for row in context["queues"]:
         row.length = Count(row.length)
     return page.render("queues.html", context, title=_("Queues"), live=("queues_rows.html",))
