@@ -37,6 +37,9 @@ ROUTES = (
     Route(Job, "", "changelist", "lists.all_states"),
     Route(Job, "overview/", "overview", "overview.page"),
     Route(Job, "htmx.js", "htmx", "assets.htmx", cacheable=True),
+    Route(Job, "act/", "act", "acting.act", methods=POST),
+    Route(Job, "operations/", "operations", "operations.page"),
+    Route(Job, "operations/<int:pk>/stop/", "operation_stop", "operations.stop", methods=POST),
     Route(Job, "<state:state>/", "state", "lists.page"),
 )
 
