@@ -66,7 +66,7 @@ def _why(text: str, reason: str) -> str:
 def _note(page: Page, action: Action, object_id: str, name: str, text: str) -> None:
     flag = DELETION if action.target == State.DELETED else CHANGE
     LogEntry.objects.create(
-        user_id=page.request.user.pk,
+        user_id=page.request.user.pk or 0,  # never anonymous here
         content_type_id=ContentType.objects.get_for_model(Job).pk,
         object_id=object_id,
         object_repr=name[:200],

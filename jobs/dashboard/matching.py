@@ -64,4 +64,4 @@ def jobs(query: str, state: State) -> JobQuerySet:
         if name not in FILTERS:
             raise NotMatching(_("There is no filter “%(name)s”.") % {"name": name[:40]})
         found = found.filter(FILTERS[name](str(value)))
-    return found  # type: ignore[no-any-return]
+    return found
