@@ -21,7 +21,7 @@ from django.urls import URLPattern, path, register_converter, reverse
 from django.utils.translation import gettext as _
 
 from ..models import Job
-from . import assets, converters, frame, metrics, routes
+from . import assets, converters, frame, metrics, operations, routes
 from .permissions import Permission
 from .routes import Route
 
@@ -89,13 +89,16 @@ class Page:
         """
         values = {**context, "page": self, "title": title, "side": side}
         values.update(frame.context(self))
+        if side:
+            values["operations"] = operations.strip(self)
         values["htmx_url"] = self.url("job_htmx", v=assets.version())
         if not self.is_update:
             return TemplateResponse(
                 self.request, f"{TEMPLATES}/{template}", values, status=status
             ).render()
         parts = [f"{TEMPLATES}/{name}" for name in ("nav.html", *live)]
-        values["parts"] = [*parts, f"{TEMPLATES}/side.html"] if side else parts
+        beside = (f"{TEMPLATES}/side.html", f"{TEMPLATES}/operations.html") if side else ()
+        values["parts"] = [*parts, *beside]
         values["oob"] = True
         return TemplateResponse(self.request, f"{TEMPLATES}/live.html", values).render()
 

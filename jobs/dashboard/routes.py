@@ -43,6 +43,10 @@ ROUTES = (
     Route(Server, "", "changelist", "servers.page"),
     Route(Queue, "", "changelist", "queues.page"),
     Route(Queue, "act/", "act", "queues.act", "pause", POST),
+    Route(Job, "act/", "act", "acting.act", methods=POST),
+    Route(Job, "operations/", "operations", "operations.page"),
+    Route(Job, "operations/<int:pk>/stop/", "operation_stop", "operations.stop", methods=POST),
+    Route(Job, "<state:state>/", "state", "lists.page"),
 )
 
 

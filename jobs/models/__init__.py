@@ -4,6 +4,7 @@ from .adopted import Adopted, Source
 from .counter import Counter, Span
 from .history import HistoryEntry
 from .job import Job
+from .operation import Operation
 from .queue import Queue
 from .recurring import RecurringJob
 from .server import Server
@@ -13,6 +14,7 @@ __all__ = [
     "Counter",
     "HistoryEntry",
     "Job",
+    "Operation",
     "Queue",
     "RecurringJob",
     "Server",
