@@ -71,9 +71,7 @@ def masked(value: Any) -> Any:
 
 def _masked(value: Any) -> Any:
     if isinstance(value, dict):
-        return {
-            key: MASK if hides(key, entry) else _masked(entry) for key, entry in value.items()
-        }
+        return {key: MASK if hides(key, entry) else _masked(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [_masked(entry) for entry in value]
     return value

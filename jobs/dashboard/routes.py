@@ -38,6 +38,8 @@ ROUTES = (
     Route(Job, "overview/", "overview", "overview.page"),
     Route(Job, "htmx.js", "htmx", "assets.htmx", cacheable=True),
     Route(Job, "<state:state>/", "state", "lists.page"),
+    Route(Job, "<int:pk>/change/", "change", "details.page"),
+    Route(Job, "<int:pk>/run/", "run", "run.page", verb="run", methods=(*GET, *POST)),
 )
 
 

@@ -152,7 +152,13 @@ def _names(target: Any, count: int) -> dict[int, str]:
 
 def _call(name: str, arguments: Sequence[tuple[str, str]]) -> str:
     flat = f"{name}({', '.join(argument for argument, _comment in arguments)})"
-    if len(flat) <= LINE and "\n" not in flat and not any(remark for _argument, remark in arguments):
+    if (
+        len(flat) <= LINE
+        and "\n" not in flat
+        and not any(remark for _argument, remark in arguments)
+    ):
         return flat
-    lines = (f"    {argument}," + (f"  # {remark}" if remark else "") for argument, remark in arguments)
+    lines = (
+        f"    {argument}," + (f"  # {remark}" if remark else "") for argument, remark in arguments
+    )
     return "\n".join([f"{name}(", *lines, ")"])

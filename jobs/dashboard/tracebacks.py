@@ -198,7 +198,9 @@ class _Reader:
             self._end()
             self._error.depth = depth or 0
             self._error.relation = (
-                _("which was the direct cause of") if line == _CAUSE else _("while that was handled")
+                _("which was the direct cause of")
+                if line == _CAUSE
+                else _("while that was handled")
             )
         elif found := _FRAME.match(line):
             self._frame = Frame(found["file"], int(found["line"][:9]), found["function"] or "")
