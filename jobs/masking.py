@@ -7,11 +7,11 @@ An argument, or an entry of a dict however deep in one, whose name holds one of 
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from .conf import conf
@@ -200,13 +200,19 @@ def _without(text: str, secret: str) -> str:
     if len(secret) > TELLING:
         head, tail = secret[:TELLING], secret[-TELLING:]
         while (at := text.find(head)) >= 0:
-            length = len(os.path.commonprefix([text[at:], secret]))
+            length = _common(text[at:], secret)
             text = f"{text[:at]}{MASK}{text[at + length :]}"
         while (at := text.find(tail)) >= 0:
             end = at + TELLING
-            length = len(os.path.commonprefix([text[:end][::-1], secret[::-1]]))
+            length = _common(reversed(text[:end]), reversed(secret))
             text = f"{text[: end - length]}{MASK}{text[end:]}"
     for length in range(min(len(secret), TELLING) - 1, 3, -1):
         if text.endswith(secret[:length]):
             return f"{text[:-length]}{MASK}"
     return text
+
+
+def _common(one: Iterable[str], other: Iterable[str]) -> int:
+    """Return how many characters two texts have in common from their beginning."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _pair in takewhile(lambda pair: pair[0] == pair[1], pairs))

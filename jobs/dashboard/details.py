@@ -44,7 +44,8 @@ _CONDITIONS = {
 
 def page(page: Page, pk: int) -> HttpResponse:
     """The job's own page."""
-    job = find(pk)
+    # Mostly nothing has changed; then the arguments, which may be long, are not needed.
+    job = find(pk, defer=("arguments",) if page.is_update else ())
     if job is None:
         return missing(page, pk)
     details = Details(page, job)
@@ -69,13 +70,13 @@ def page(page: Page, pk: int) -> HttpResponse:
     )
 
 
-def find(pk: int) -> Job | None:
+def find(pk: int, defer: tuple[str, ...] = ()) -> Job | None:
     """Return the job with its parent and recurring job, or None. One statement."""
     if pk > LARGEST_ID:
         return None
     jobs = Job.objects.using(conf.DATABASE).select_related("recurring_job", "parent")
     others = (f"{name}__{column}" for name in ("recurring_job", "parent") for column in _UNREAD)
-    return jobs.defer(*others).filter(pk=pk).first()
+    return jobs.defer(*others, *defer).filter(pk=pk).first()
 
 
 def missing(page: Page, pk: int) -> HttpResponse:
@@ -112,6 +113,15 @@ class Alert:
     tone: str
     text: SafeString | str
     icon: str = "warn"
+
+
+@dataclass(frozen=True)
+class Child:
+    """A continuation: its job, how that is called, and why it is in its state."""
+
+    job: Job
+    short: str
+    explained: str
 
 
 class Details:
@@ -163,7 +173,7 @@ class Details:
             job.priority,
             bool(job.claim_token),
             job.parent.state if self.parent else None,
-            [(child.pk, child.state) for child in self.children],
+            [(child.pk, child.state) for child in self._family],
             self.child_count,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
@@ -181,16 +191,17 @@ class Details:
         return list(children.defer(*_UNREAD)[: CHILDREN + 1])
 
     @property
-    def children(self) -> list[Job]:
-        found = self._family[:CHILDREN]
-        for child in found:
-            child.short = short_name(child.func)  # type: ignore[attr-defined]
-            child.explained = (  # type: ignore[attr-defined]
-                _CONDITIONS.get(child.condition, "")
-                if child.state == State.AWAITING
-                else self.scrub(child.reason)
+    def children(self) -> list[Child]:
+        return [
+            Child(
+                job,
+                short_name(job.func),
+                str(_CONDITIONS.get(job.condition, ""))
+                if job.state == State.AWAITING
+                else self.scrub(job.reason),
             )
-        return found
+            for job in self._family[:CHILDREN]
+        ]
 
     @cached_property
     def child_count(self) -> counting.Count:
@@ -213,7 +224,7 @@ class Details:
             yield from self._server_alerts()
         if isinstance(self.target, InvalidFunction):
             text = _("The function can't be found here: %(why)s") % {"why": self.target}
-            yield Alert("warning", self.scrub(text))
+            yield Alert("warning", text)
         if job.missing_since:
             text = format_html(
                 _("Workers have not found its function since {}; they try again."),

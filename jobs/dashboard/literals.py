@@ -123,7 +123,9 @@ class Writer:
             yield ",\n"
             done += 1
         if done < len(value):
-            yield f"{inner}...,  # {number_format(len(value) - done, force_grouping=True)} more\n"
+            dots = "" if isinstance(value, dict) else "...,  "  # a dict can't have it
+            more = number_format(len(value) - done, force_grouping=True)
+            yield f"{inner}{dots}# {more} more\n"
         yield f"{_INDENT * indent}{closing}"
 
     def _spend(self, written: str) -> str:

@@ -198,9 +198,9 @@ class _Reader:
             self._end()
             self._error.depth = depth or 0
             self._error.relation = (
-                _("which was the direct cause of")
+                _("The error above was the direct cause of this one:")
                 if line == _CAUSE
-                else _("while that was handled")
+                else _("While the error above was handled, this one occurred:")
             )
         elif found := _FRAME.match(line):
             self._frame = Frame(found["file"], int(found["line"][:9]), found["function"] or "")
