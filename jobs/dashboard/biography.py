@@ -220,7 +220,8 @@ def _tell_of_runs(job: Job, stays: Sequence[Stay]) -> None:
     shown = [stay.pk for stay in stays[-CARDS - 1 :] if stay.pk]
     rows = HistoryEntry.objects.using(conf.DATABASE).filter(pk__in=shown).exclude(data="{}")
     kept = {pk: data for pk, data in rows.values_list("pk", "data") if isinstance(data, dict)}
-    ran, run = len(stays) > READ, {}
+    ran = len(stays) > READ
+    run: dict[str, Any] = {}
     for stay in stays:
         stay.run, stay.again, stay.data = run, ran, kept.get(stay.pk, {})
         is_run = stay.state == State.PROCESSING
@@ -247,8 +248,8 @@ def _parts(stays: Sequence[Stay]) -> list[Part]:
     parts, x = [], 0
     for key, (state, name) in names.items():
         if key in seconds:
-            spent = seconds[key].total_seconds()
-            width = round(300 * spent / total) if total else 0
-            parts.append(Part(str(state), name, spent, x, max(width, 1)))
-            x += max(width, 1)
+            share = seconds[key].total_seconds()
+            width = max(1, round(300 * share / total)) if total else 1
+            parts.append(Part(str(state), name, share, x, width))
+            x += width
     return parts

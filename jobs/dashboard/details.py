@@ -53,20 +53,21 @@ def page(page: Page, pk: int) -> HttpResponse:
         "job": job,
         "details": details,
         "short": short_name(job.func),
-        # Their last step was seen; what has not changed need not be sent, parsed and swapped.
+        # An open page sends it back: what has not changed since is not sent again.
         "version": details.version,
     }
     if page.is_update and page.request.GET.get("seen") == details.version:
-        live = ["details_alerts.html"]
+        # The time of a job that is not at its end goes on all the same.
+        live = [] if job.state in FINAL else ["details_time.html"]
     else:
-        live = ["details_alerts.html", "details_state.html", "details_acts.html"]
-        live += ["details_cards.html", "details_facts.html"]
+        live = ["details_state.html", "details_acts.html", "details_cards.html"]
+        live += ["details_time.html", "details_facts.html"]
     return page.render(
         "details.html",
         context,
         title=f"{short_name(job.func)} #{job.pk}",
         side=True,
-        live=(*live, "progress_log.html"),
+        live=("details_alerts.html", *live, "progress_log.html"),
     )
 
 
@@ -172,7 +173,7 @@ class Details:
             job.queue,
             job.priority,
             bool(job.claim_token),
-            job.parent.state if self.parent else None,
+            self.parent.state if self.parent else None,
             [(child.pk, child.state) for child in self._family],
             self.child_count,
         )

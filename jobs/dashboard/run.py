@@ -247,10 +247,9 @@ def _restored(given: Any, shown: Any, kept: Any) -> Any:
             for key, value in given.items()
         }
     if isinstance(given, list):
-        of_shown = shown if isinstance(shown, list) else []
-        of_kept = kept if isinstance(kept, list) else []
+        known = shown if isinstance(shown, list) and isinstance(kept, list) else []
         return [
-            _restored(value, *((of_shown[i], of_kept[i]) if i < len(of_shown) else (None, None)))
+            _restored(value, *((known[i], kept[i]) if i < len(known) else (None, None)))
             for i, value in enumerate(given)
         ]
     return given
@@ -267,7 +266,7 @@ def _without_secrets(text: str) -> str:
 
 def _log(page: Page, job: Job, flag: int, text: str) -> None:
     LogEntry.objects.create(
-        user_id=page.request.user.pk,
+        user_id=page.request.user.pk or 0,
         content_type=ContentType.objects.get_for_model(Job),
         object_id=str(job.pk),
         object_repr=str(job)[:200],

@@ -336,7 +336,7 @@ def test_an_open_page_gets_what_has_changed_only(admin_client):
 
 
 def test_an_update_without_news_does_not_read_arguments_and_history(admin_client):
-    row = job()
+    row = job(State.SUCCEEDED)
     version = text(admin_client, row).partition('data-version="')[2][:16]
     with CaptureQueriesContext(connection) as queries:
         admin_client.get(url(row), {"seen": version}, headers={"HX-Request": "true"})
