@@ -224,7 +224,9 @@ class Details:
         if job.state == State.PROCESSING:
             yield from self._server_alerts()
         if isinstance(self.target, InvalidFunction):
-            text = _("The function can't be found here: %(why)s") % {"why": self.target}
+            cause = self.target.__cause__
+            why = f"{type(cause).__name__}: {cause}" if cause else str(self.target)
+            text = _("The function can't be found here: %(why)s") % {"why": why}
             yield Alert("warning", text)
         if job.missing_since:
             text = format_html(

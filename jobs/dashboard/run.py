@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -32,6 +34,9 @@ from .pages import Page
 LONGEST = 20_000
 #: So many characters of arguments are read, and so many queues suggested.
 READ, QUEUES = 1_000_000, 100
+
+#: An annotation that was not evaluated stands in a signature as text.
+_ANNOTATION = re.compile(r"(: |-> )(['\"])([\w.\[\], |]+)\2")
 
 
 @dataclass
@@ -84,11 +89,9 @@ def _form(page: Page, job: Job, form: Form, problem: str, status: int = 200) -> 
 
 
 def _signature(path: str) -> Any:
-    import inspect
-
     target = resolve_for_enqueue(path)
     try:
-        written = str(inspect.signature(target))
+        written = _ANNOTATION.sub(r"\1\3", str(inspect.signature(target)))
     except (TypeError, ValueError):
         return ""
     return snippet.highlighted(f"{details.short_name(path)}{written}"[:2_000])

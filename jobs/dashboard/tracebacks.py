@@ -19,6 +19,10 @@ from . import snippet
 CHARACTERS, LINES, FIRST, LAST = 200_000, 3_000, 8, 16
 #: So many frames of a fold are listed, and so many lines of a message shown.
 LISTED, MESSAGE_LINES = 100, 40
+#: So many errors are shown, from the beginning and from the end.
+ERRORS = 20
+#: So much code of a frame is kept.
+CODE_LINES, CODE_WIDTH = 12, 400
 
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+)(?:, in (?P<function>.*))?$')
 _REPEATED = re.compile(r"  \[Previous line repeated (\d+) more times?\]$")
@@ -183,6 +187,8 @@ class _Reader:
 
     def found(self) -> list[Error]:
         self._end()
+        if len(self._errors) > 2 * ERRORS:
+            return [*self._errors[:ERRORS], *self._errors[-ERRORS:]]
         return self._errors
 
     def read(self, line: str) -> None:
@@ -212,7 +218,8 @@ class _Reader:
             note = _("%(count)s characters were not kept") % {"count": found[1]}
             self._error.frames.append(Frame("<…>", 0, note))
         elif self._frame is not None and line.startswith("    "):
-            self._frame.code.append(line[4:])
+            if len(self._frame.code) < CODE_LINES:
+                self._frame.code.append(line[4 : 4 + CODE_WIDTH])
         else:
             if line.strip() or self._error.lines:
                 self._frame = None

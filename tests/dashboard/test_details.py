@@ -111,7 +111,13 @@ def test_the_newest_error_is_open_and_earlier_ones_are_folded(admin_client):
     row = job(State.FAILED, state_changed_at=NOW + timedelta(seconds=9))
     stay(row, State.PROCESSING, 0, 1, error={**ERROR, "message": "the first"})
     stay(row, State.SCHEDULED, 1, 1)
-    stay(row, State.PROCESSING, 2, 1, error={**ERROR, "message": "the second"})
+    stay(
+        row,
+        State.PROCESSING,
+        2,
+        1,
+        error={**ERROR, "traceback": ERROR["traceback"].replace("no money", "the second")},
+    )
     page = text(admin_client, row)
     assert page.count("<summary>Traceback</summary>") == 1
     assert page.index("the second") < page.index("<summary>Traceback</summary>")
