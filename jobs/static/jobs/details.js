@@ -21,8 +21,15 @@
     const active = document.activeElement;
     focused = target.contains(active) ? (active.closest("[data-key]") || active).dataset.key || "" : "";
     if (target.id !== "job-cards") return;
+    // The newest card's traceback is folded when another becomes the newest: not under the eyes of who reads it.
+    const read = target.querySelector(".newest[data-card]:has(.trace)");
+    if (read && window.scrollY > 0)
+      for (const details of keyed(fragment, "details"))
+        if (details.dataset.key === `plain-${read.dataset.card}` && !fragment.querySelector(".newest").contains(details)) details.open = true;
     // What is read stays where it is when a card comes in above it.
-    const seen = [...target.querySelectorAll("[data-card]")].find((card) => card.getBoundingClientRect().bottom > 0);
+    const all = [...target.querySelectorAll("[data-card]")];
+    const top = (card) => card.getBoundingClientRect().top;
+    const seen = all.find((card) => top(card) >= 0 && top(card) < window.innerHeight) || all.find((card) => card.getBoundingClientRect().bottom > 0);
     anchor = seen && window.scrollY > 0 ? { card: seen.dataset.card, top: seen.getBoundingClientRect().top } : null;
   });
 
