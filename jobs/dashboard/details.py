@@ -47,7 +47,7 @@ def page(page: Page, pk: int) -> HttpResponse:
     # Mostly nothing has changed; then the arguments, which may be long, are not needed.
     job = find(pk, defer=("arguments",) if page.is_update else ())
     if job is None:
-        return missing(page, pk)
+        return _gone(page) if page.is_update else missing(page, pk)
     details = Details(page, job)
     context: dict[str, Any] = {
         "job": job,
@@ -69,6 +69,11 @@ def page(page: Page, pk: int) -> HttpResponse:
         side=True,
         live=("details_alerts.html", *live, "progress_log.html"),
     )
+
+
+def _gone(page: Page) -> HttpResponse:
+    """Tell an open page that its job is not there any more; what it shows may still be read."""
+    return page.render("details_gone.html", {}, title="", live=("details_gone.html",))
 
 
 def find(pk: int, defer: tuple[str, ...] = ()) -> Job | None:

@@ -122,7 +122,7 @@ def _run(page: Page, job: Job) -> HttpResponse:
             return _made(page, job, made)
     why = " ".join(form.errors.values())[:500]
     _log(page, job, CHANGE, f"Refused to run {job.func} with other arguments: {why}")
-    form.arguments = _without_secrets(form.arguments)
+    form.arguments = _shortened(form.arguments)
     return _form(page, job, form, "", status=400)
 
 
@@ -262,7 +262,7 @@ def _hide(job: Job, call: dict[str, Any], text: str) -> str:
     return masking.secrets(job.func, call)(text)
 
 
-def _without_secrets(text: str) -> str:
+def _shortened(text: str) -> str:
     """Return what was typed, to be mended; not more than a form should hold."""
     return text if len(text) <= READ else literals.text(text, LONGEST)
 

@@ -112,6 +112,11 @@ def call_text(call: Any, limit: int = 200) -> str:
     return f"({joined})" if len(joined) <= limit else f"({joined[:limit]}…)"
 
 
+def reason(job: Any) -> str:
+    """Return why a job is in its state, without the secrets among its arguments."""
+    return masking.secrets(job.func, job.arguments)(job.reason) if job.reason else ""
+
+
 def jobs(count: int) -> str:
     """Return `1 job`, `12,480 jobs`."""
     return ngettext("%(count)s job", "%(count)s jobs", count) % {"count": number(count)}

@@ -341,6 +341,13 @@ def test_an_open_page_gets_what_has_changed_only(admin_client):
     assert 'id="job-cards"' in then.content.decode()
 
 
+def test_an_open_page_hears_that_its_job_is_gone(admin_client):
+    part = admin_client.get(url(987654321), headers={"HX-Request": "true"}).content.decode()
+    assert "has been removed meanwhile" in part
+    assert 'id="job-acts"' in part
+    assert "<html" not in part
+
+
 def test_an_update_without_news_does_not_read_arguments_and_history(admin_client):
     row = job(State.SUCCEEDED)
     version = text(admin_client, row).partition('data-version="')[2][:16]

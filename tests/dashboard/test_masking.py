@@ -73,6 +73,12 @@ def test_lists_of_jobs_show_no_secret():
     assert "hunter2" not in words.call_text({"args": [], "kwargs": {"card": {"cvv": "hunter2"}}})
 
 
+def test_the_reason_of_a_state_shows_no_secret():
+    arguments = {"args": [], "kwargs": {"token": "hunter2hunter2"}}
+    job = Job(func="a.b", arguments=arguments, reason="ValueError: hunter2hunter2")
+    assert words.reason(job) == f"ValueError: {MASK}"
+
+
 def test_arguments_that_somebody_broke_are_shown_as_they_are():
     assert words.call_text("not json") == '("not json")'
     assert words.call_text(["x"]).startswith("(")
