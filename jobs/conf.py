@@ -91,6 +91,14 @@ def _paths(value: Any) -> str | None:
     return "must be a list of dotted paths"
 
 
+def _words(value: Any) -> str | None:
+    if isinstance(value, (list, tuple)) and all(
+        isinstance(v, str) and any(c.isalpha() for c in v) for v in value
+    ):
+        return None
+    return "must be a list of words, such as ['password', 'api_key']"
+
+
 def _optional(inner: Validator) -> Validator:
     return lambda value: None if value is None else inner(value)
 
@@ -137,6 +145,33 @@ SETTINGS: dict[str, Setting] = {
     "GRACE_SECONDS": Setting(5, _number(0, 86_400)),
     # Context managers put around every execution: dotted paths, the outermost first.
     "AROUND": Setting([], _paths),
+    # The dashboard: arguments with one of these words in their name are never shown.
+    "MASKED_ARGUMENTS": Setting(
+        [
+            "password",
+            "passwd",
+            "passphrase",
+            "pwd",
+            "token",
+            "secret",
+            "key",
+            "api_key",
+            "apikey",
+            "authorization",
+            "credential",
+            "cookie",
+            "session_id",
+            "sessionid",
+            "otp",
+            "pin",
+            "cvv",
+            "cvc",
+            "card_number",
+        ],
+        _words,
+    ),
+    # Functions without @job that may be run by form nevertheless: dotted paths.
+    "DASHBOARD_FUNCTIONS": Setting([], _paths),
     # How long the counters of the statistics are kept (at least three days).
     "COUNTERS_EXPIRE_SECONDS": Setting(365 * 86_400, _number(3 * 86_400)),
     # Servers prove that they live, and are given up when they don't.
@@ -355,6 +390,8 @@ class Conf:
     TIMEOUT_SECONDS: float | None
     GRACE_SECONDS: float
     AROUND: list[str]
+    MASKED_ARGUMENTS: list[str]
+    DASHBOARD_FUNCTIONS: list[str]
     MISFIRE_GRACE_SECONDS: float
     TIME_ZONE: str
     SUCCEEDED_EXPIRES_SECONDS: float

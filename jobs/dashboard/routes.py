@@ -46,7 +46,8 @@ ROUTES = (
     Route(Job, "act/", "act", "acting.act", methods=POST),
     Route(Job, "operations/", "operations", "operations.page"),
     Route(Job, "operations/<int:pk>/stop/", "operation_stop", "operations.stop", methods=POST),
-    Route(Job, "<state:state>/", "state", "lists.page"),
+    Route(Job, "<int:pk>/change/", "change", "details.page"),
+    Route(Job, "<int:pk>/run/", "run", "run.page", verb="run", methods=(*GET, *POST)),
 )
 
 

@@ -71,7 +71,7 @@ class JobTable(tables.Table):
             self._url(record),
             record.func,
             name or record.func,
-            words.call_text(record.arguments),
+            words.call_text(record),
         )
 
     def render_state(self, record: Job) -> Any:

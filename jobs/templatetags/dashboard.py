@@ -18,6 +18,7 @@ register.filter("duration", words.duration)
 register.filter("number", words.number)
 register.filter("exact", words.exact)
 register.filter("call_text", words.call_text)
+register.filter("reason", words.reason)
 
 
 @register.filter
