@@ -137,6 +137,8 @@ SETTINGS: dict[str, Setting] = {
     "GRACE_SECONDS": Setting(5, _number(0, 86_400)),
     # Context managers put around every execution: dotted paths, the outermost first.
     "AROUND": Setting([], _paths),
+    # Functions that the dashboard offers beside those declared with @job.
+    "DASHBOARD_FUNCTIONS": Setting([], _paths),
     # How long the counters of the statistics are kept (at least three days).
     "COUNTERS_EXPIRE_SECONDS": Setting(365 * 86_400, _number(3 * 86_400)),
     # Servers prove that they live, and are given up when they don't.
