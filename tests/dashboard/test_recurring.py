@@ -104,7 +104,10 @@ def test_a_row_says_what_runs_when_and_how_the_last_run_ended(admin_client, row)
     assert "tests.functions.add" in page
     assert "At 08:00 on day 1 of the month" in page
     assert "Europe/Berlin" in page
-    assert f'<a class="label s-failed" href="{reverse("admin:jobs_job_change", args=[job.pk])}"' in page
+    assert (
+        f'<a class="label s-failed" href="{reverse("admin:jobs_job_change", args=[job.pk])}"'
+        in page
+    )
     assert 'aria-label="Last run: 1 Failed"' in page
 
 
@@ -243,7 +246,9 @@ def test_without_any_the_list_says_how_to_make_one(admin_client):
     assert "No recurring job matches." in shown(admin_client, q="x")
 
 
-@pytest.mark.parametrize("address", ["99/change/", "99/edit/", "99/delete/", "x/change/", "_31/change/"])
+@pytest.mark.parametrize(
+    "address", ["99/change/", "99/edit/", "99/delete/", "x/change/", "_31/change/"]
+)
 def test_what_is_not_there_is_said_so(admin_client, address):
     answer = admin_client.get(reverse(LIST) + address)
 

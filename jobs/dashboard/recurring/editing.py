@@ -136,4 +136,7 @@ def _signature(func: str) -> str:
         signature = inspect.signature(function)
     except (InvalidFunction, TypeError, ValueError):
         return ""
-    return f"{func.rpartition('.')[2]}{signature}"
+    bare = [
+        parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()
+    ]
+    return f"{func.strip().rpartition('.')[2]}{inspect.Signature(bare)}"
