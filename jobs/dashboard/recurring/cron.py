@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from cron_descriptor import Options, get_description
+from cron_descriptor import (  # type: ignore[import-untyped]
+    Options,
+    get_description,
+)
 from django.utils import formats, timezone, translation
 from django.utils.dates import MONTHS, WEEKDAYS
 from django.utils.translation import gettext as _

@@ -76,6 +76,11 @@ def call(row: RecurringJob) -> str:
     return f"{row.func}(…)"
 
 
+def title_of(field: str) -> str:
+    """Return what people call a column."""
+    return str(getattr(RecurringJob._meta.get_field(field), "verbose_name", field))
+
+
 def differences(row: RecurringJob) -> list[Difference]:
     """Return where the row differs from what the code declared last."""
     said = row.declared if isinstance(row.declared, dict) else {}
@@ -83,7 +88,7 @@ def differences(row: RecurringJob) -> list[Difference]:
     for name, value in said.items():
         if getattr(row, name, value) == value:
             continue
-        title = str(RecurringJob._meta.get_field(name).verbose_name)
+        title = title_of(name)
         shown = (
             words.call_text(value) if name == "arguments" else words.call_text({"args": [value]})
         )

@@ -26,7 +26,7 @@ from ...recurrence import schedule_for
 from .. import offered
 from ..pages import TEMPLATES, Page
 from . import cron, log
-from .details import differences, missing
+from .details import differences, missing, title_of
 from .forms import RecurringJobForm
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def edit(page: Page, pk: int) -> HttpResponse:
         return _show(page, form, title)
     if fields := form.changed:
         recurring_jobs.edited(row, fields)
-        names = ", ".join(str(RecurringJob._meta.get_field(n).verbose_name) for n in fields)
+        names = ", ".join(title_of(name) for name in fields)
         log.note(page, CHANGE, [(row, _("Changed: %(fields)s") % {"fields": names})])
         messages.success(page.request, _("Changed: %(fields)s.") % {"fields": names})
     else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import django_filters
+import django_filters  # type: ignore[import-untyped]
 from django.contrib import messages
 from django.db.models import F, Q, QuerySet
 from django.http import HttpResponse
@@ -20,7 +20,7 @@ from .. import words
 from ..counting import BoundedCount, Count
 from ..pages import Page
 from . import runs
-from .table import RecurringTable
+from .table import RecurringTable, rendered
 
 #: Rows on a page.
 ROWS = 50
@@ -80,6 +80,7 @@ def page(page: Page) -> HttpResponse:
     filtered = any(given.get(name) for name in filters.filters)
     context = {
         "table": table,
+        "rows_html": rendered(table, page),
         "window": window,
         "filtered": filtered,
         "given": given,
@@ -120,8 +121,8 @@ def _told(every: QuerySet[RecurringJob]) -> dict[str, Any]:
         "broken": BoundedCount(every.filter(paused_at=None).exclude(error="")),
     }
     in_order = every.order_by(F("next_run").asc(nulls_last=True), "pk")
-    row = in_order.values("pk", "name", "next_run", **{f"n_{k}": v for k, v in counts.items()})
-    first = row.first()
+    named = {f"n_{name}": number for name, number in counts.items()}
+    first: dict[str, Any] | None = in_order.values("pk", "name", "next_run", **named).first()  # type: ignore[assignment]  # it does not see annotations
     if first is None:
         return {"parts": [], "next": None}
     total, paused, broken = (Count(first[f"n_{name}"]) for name in counts)

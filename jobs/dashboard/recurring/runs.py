@@ -58,8 +58,10 @@ def of(floors: Mapping[int, int]) -> dict[int, list[Run]]:
     ranges = reduce(or_, (Q(recurring_job=pk, id__gte=floor) for pk, floor in floors.items()))
     jobs = Job.objects.using(conf.DATABASE).filter(ranges)
     found: dict[int, list[Run]] = defaultdict(list)
-    for pk, *run in jobs.values_list("recurring_job_id", "id", "state", "state_changed_at"):
-        found[pk].append(Run(*run))
+    rows = jobs.values_list("recurring_job_id", "id", "state", "state_changed_at")
+    for pk, id, state, changed_at in rows:
+        if pk is not None:
+            found[pk].append(Run(id, state, changed_at))
     return {pk: sorted(runs, reverse=True)[:RUNS] for pk, runs in found.items()}
 
 

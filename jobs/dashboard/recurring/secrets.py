@@ -25,7 +25,8 @@ def masked_call(func: str, arguments: Any) -> Any:
     except InvalidFunction:
         names = {}
     args = [_masked(value, names.get(i, "")) for i, value in enumerate(arguments["args"])]
-    return {**_masked(arguments), "args": args}
+    named: dict[str, Any] = _masked(arguments)
+    return {**named, "args": args}
 
 
 def _masked(value: Any, name: str = "") -> Any:

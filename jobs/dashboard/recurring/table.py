@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import django_tables2 as tables
+import django_tables2 as tables  # type: ignore[import-untyped]
+from django.template.loader import get_template
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from ...exceptions import InvalidSchedule
 from ...models import RecurringJob
 from ...states import State
 from ...templatetags.dashboard import icon
 from .. import words
-from ..pages import Page
+from ..pages import TEMPLATES, Page
 from . import cron, runs
 from .runs import Run
 
@@ -117,6 +118,41 @@ class RecurringTable(tables.Table):
         if record.last_run:  # its job has expired
             return format_html('<span class="muted">{}</span>', words.time_tag(record.last_run))
         return format_html('<span class="muted">{}</span>', _("never"))
+
+
+def rendered(table: RecurringTable, page: Page) -> list[SafeString]:
+    """Return the rows as HTML. An open page gets those that have not changed as they were made.
+
+    There, script keeps the relative times true.
+    """
+    verbs = ("trigger", "pause", "delete")
+    may = {f"may_{verb}": page.can(verb, RecurringJob) for verb in verbs}
+    act = page.url("recurringjob_act")
+    # Whatever the rows are made of, as far as it may differ from one request to the next.
+    around = (act, *may.values(), get_language(), timezone.get_current_timezone_name())
+    template = get_template(f"{TEMPLATES}/recurring/row.html")
+    html = []
+    for row in table.rows:
+        record = row.record
+        key = (around, *(getattr(record, name) for name in _SHOWN), *table.runs.get(record.pk, ()))
+        known = _rendered.get(key) if page.is_update else None
+        if known is None:
+            context = {**may, "act": act, "record": record, "cells": list(row.items())}
+            known = template.render(context)
+            if len(_rendered) > KEPT:
+                _rendered.clear()
+            _rendered[key] = known
+        html.append(known)
+    return html
+
+
+#: Rows are kept as they were made, so many.
+KEPT = 2000
+_rendered: dict[Any, SafeString] = {}
+_SHOWN = (
+    *("pk", "name", "func", "cron", "time_zone", "queue", "next_run", "last_run", "error"),
+    *("paused_at", "paused_by", "paused_reason"),
+)
 
 
 def run_label(page: Page, run: Run, now: datetime) -> SafeString:
