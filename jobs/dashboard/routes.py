@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Model
 
 from ..models import Job, Queue, Server
+from ..models import Job, RecurringJob
 from .permissions import Permission
 
 GET, POST = ("GET", "HEAD"), ("POST",)
@@ -48,6 +49,19 @@ ROUTES = (
     Route(Job, "operations/<int:pk>/stop/", "operation_stop", "operations.stop", methods=POST),
     Route(Job, "<int:pk>/change/", "change", "details.page"),
     Route(Job, "<int:pk>/run/", "run", "run.page", verb="run", methods=(*GET, *POST)),
+    Route(Job, "<state:state>/", "state", "lists.page"),
+    Route(RecurringJob, "", "changelist", "recurring.lists.page"),
+    Route(RecurringJob, "add/", "add", "recurring.editing.add", "add", (*GET, *POST)),
+    Route(RecurringJob, "act/", "act", "recurring.actions.act", methods=(*GET, *POST)),
+    Route(RecurringJob, "preview/", "preview", "recurring.editing.preview"),
+    Route(RecurringJob, "<int:pk>/change/", "change", "recurring.details.page"),
+    Route(
+        RecurringJob, "<int:pk>/edit/", "edit", "recurring.editing.edit", "change", (*GET, *POST)
+    ),
+    Route(RecurringJob, "<int:pk>/delete/", "delete", "recurring.actions.delete_page", "delete"),
+    # Whatever else the admin would take for an id: its own pages are not to be found beside ours.
+    Route(RecurringJob, "<path:unknown>/change/", "unknown", "recurring.details.missing"),
+    Route(RecurringJob, "<path:unknown>/delete/", "unknown_delete", "recurring.details.missing"),
 )
 
 
