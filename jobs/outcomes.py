@@ -41,7 +41,7 @@ class Kind(StrEnum):
 class Told(NamedTuple):
     """What a running job has told since the last time. Moments are epoch seconds.
 
-    `done`: None when it told no progress. `lines`: (moment, level, text). `count`: how many lines
+    `done`: None when it told no progress. `lines`: (moment, level, text). `logged`: how many lines
     this attempt has logged so far. `dropped`: how many of them are missing in `lines` because
     there were too many.
     """
@@ -53,7 +53,7 @@ class Told(NamedTuple):
     total: float | None
     text: str
     lines: list[tuple[float, int, str]]
-    count: int
+    logged: int
     dropped: int
 
 

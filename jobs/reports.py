@@ -44,7 +44,9 @@ def _write(told: Sequence[Told]) -> None:
 
 def _too_long(told: Sequence[Told]) -> set[int]:
     """Return the jobs that may have more lines than are kept: earlier attempts logged as well."""
-    return {one.id for one in told if one.lines and (one.attempt > 1 or one.count > conf.LOG_LINES)}
+    return {
+        one.id for one in told if one.lines and (one.attempt > 1 or one.logged > conf.LOG_LINES)
+    }
 
 
 def _shorten(pk: int) -> int:

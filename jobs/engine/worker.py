@@ -157,10 +157,11 @@ class Station:
         """
         if self._line is None:
             self._take_line(0)
-        if self._line is None:
+        line = self._line
+        if line is None:
             return False
         try:
-            self._line.sendall(data)
+            line.sendall(data)
         except ConnectionError:
             self._hang_up()
             return False

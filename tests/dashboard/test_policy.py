@@ -25,9 +25,9 @@ class Inline(HTMLParser):
         if tag == "style" or (tag == "script" and not given.get("src")):
             self.found.append(f"<{tag}>")
         for name, value in attrs:
-            if name == "style" or name.startswith(("on", "hx-on")):
-                self.found.append(f"<{tag} {name}={value!r}>")
-            elif name in ("href", "src", "action") and _is_foreign(value or ""):
+            inline = name == "style" or name.startswith(("on", "hx-on"))
+            address = name in ("href", "src", "action") and value
+            if inline or (address and _is_foreign(address)):
                 self.found.append(f"<{tag} {name}={value!r}>")
 
 

@@ -7,21 +7,19 @@ import os
 import sys
 from typing import Any
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "tests.stock.settings"
-
 import django
-
-django.setup()
-
-from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
-from tests.dashboard.addresses import name_of, opened
-
 
 def main() -> dict[str, Any]:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.stock.settings"
+    django.setup()
+    from django.contrib.auth.models import User
+
+    from tests.dashboard.addresses import name_of, opened
+
     call_command("migrate", verbosity=0)
     call_command("check", fail_level="WARNING")
     from tests.dashboard.world import make  # of functions that are no business of that project
