@@ -120,7 +120,7 @@ class Reports:
         """Return seconds until the next flush, None with nothing to flush."""
         if not self._told:
             return None
-        pause = max(self._of_all.wait, self._outage.wait_for(self.flush), self._outage.rest)
+        pause = max(self._of_all.wait, self._outage.wait_for(self.flush))
         return max(pause, self._due_at - time.monotonic())
 
     def flush(self) -> None:

@@ -168,7 +168,7 @@ class Station:
         return True
 
     def _send(self, data: bytes) -> None:
-        if not self._is_greeted:
+        if self._line is None or not self._is_greeted:
             self._connect(wait=False)
         else:
             try:
