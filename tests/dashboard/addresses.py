@@ -21,13 +21,14 @@ class Address:
 
     `samples`: arguments of the address, for each page to look at; "<job>", "<failed>",
     "<recurring>", "<server>" and "<queue>" stand for what `world.make` has made. `queries`: what is
-    to be looked at of each, too.
+    to be looked at of each, too. `status`: what an administrator gets, after redirects.
     """
 
     may: str
     also: tuple[str, ...] = ()
     samples: tuple[tuple[str, ...], ...] = ((),)
     queries: tuple[str, ...] = ("",)
+    status: int = 200
 
 
 #: By `<model>_<name>`, as the address is named in the admin's namespace behind the app's label.

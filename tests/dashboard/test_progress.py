@@ -26,9 +26,7 @@ def tell(job, *, attempt=1, done=None, total=None, text="", lines=(), dropped=0)
 
 
 def shown(job, **context):
-    return render_to_string(
-        "jobs/dashboard/progress_log.html", {"log": progress.log(job), **context}
-    )
+    return render_to_string("jobs/dashboard/progress_log.html", {"job": job, **context})
 
 
 def bar(job):

@@ -35,7 +35,8 @@ def told(tmp_path_factory):
 def test_every_page_is_there_under_the_admin_s_own_path(told):
     pages = told["pages"]
     assert {url for url in pages if not url.startswith("/back-office/jobs/")} == set()
-    assert {url: page[1] for url, page in pages.items() if page[1] != 200} == {}
+    wrong = {url: got for url, (name, got, _) in pages.items() if got != ADDRESSES[name].status}
+    assert wrong == {}
     asked = {name for name, _, _ in pages.values()}
     assert asked == {name for name in ADDRESSES if _is_page(name)}
 
