@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         UnknownQueue,
         UnknownRecurringJob,
     )
+    from .progress import track
     from .queues import apause_queue, aresume_queue, pause_queue, resume_queue
     from .recurring_jobs import (
         apause,
@@ -95,6 +96,7 @@ _HOME = {
     "aresume_queue": "queues",
     "pause_queue": "queues",
     "resume_queue": "queues",
+    "track": "progress",
     "UnknownRecurringJob": "exceptions",
     "apause": "recurring_jobs",
     "arecurring": "recurring_jobs",
@@ -152,6 +154,7 @@ __all__ = [
     "schedule",
     "signals",
     "testing",
+    "track",
     "trigger",
     "using",
 ]

@@ -58,6 +58,7 @@ class JobsTask(Task):
     when_exhausted: str | None = None
     expires_after: timedelta | float | None = None
     timeout: timedelta | float | None = None
+    keep_log: bool | None = None
     atomic: bool | None = None
 
     def __post_init__(self) -> None:
@@ -91,7 +92,8 @@ class JobsTask(Task):
         """Return a task with other values; what is None stays as it is.
 
         Beside Django's own (priority, queue_name, run_after as datetime or timedelta, backend):
-        max_retries, retry_delays (a list), when_exhausted, expires_after and timeout.
+        max_retries, retry_delays (a list), when_exhausted, expires_after, timeout
+        and keep_log.
         """
         changes = {name: value for name, value in changes.items() if value is not None}
         own = {name: value for name, value in changes.items() if name in OWN_OPTIONS}

@@ -172,6 +172,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     # Functions without @job that may be run by form nevertheless: dotted paths.
     "DASHBOARD_FUNCTIONS": Setting([], _paths),
+    # What a job tells of itself: lines kept for each, and whether all that it logs is kept.
+    "LOG_LINES": Setting(200, _whole(0, 10_000)),
+    "KEEP_LOG": Setting(False, _boolean),
     # How long the counters of the statistics are kept (at least three days).
     "COUNTERS_EXPIRE_SECONDS": Setting(365 * 86_400, _number(3 * 86_400)),
     # Servers prove that they live, and are given up when they don't.
@@ -392,6 +395,8 @@ class Conf:
     AROUND: list[str]
     MASKED_ARGUMENTS: list[str]
     DASHBOARD_FUNCTIONS: list[str]
+    LOG_LINES: int
+    KEEP_LOG: bool
     MISFIRE_GRACE_SECONDS: float
     TIME_ZONE: str
     SUCCEEDED_EXPIRES_SECONDS: float

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
+from logging import INFO
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from .models import Job
+    from .progress import Outlet, Report
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class CurrentJob:
     attempt: int
     _token: str = field(default="", repr=False)
     _watch: Watch = field(default=UNWATCHED, repr=False, compare=False)
+    _outlet: Outlet | None = field(default=None, repr=False, compare=False)
+    #: Whether all that is logged during the run is kept.
+    _keeps_log: bool = field(default=False, repr=False, compare=False)
 
     @property
     def is_cancelled(self) -> bool:
@@ -42,6 +48,29 @@ class CurrentJob:
         """
         if self.is_cancelled:
             raise JobCancelled("the job was deleted while it ran")
+
+    def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Tell how far the job is: `done` of `total` whatever, and what it does now.
+
+        Without `total` the last one told stays. Costs no query and never waits: what is told is
+        written about once a second, outside of the job's own transaction. From any thread.
+        """
+        self._report.progress(done, total, text)
+
+    def log(self, message: object, level: int | str = INFO) -> None:
+        """Keep a line with the job, shown on its page; see `progress` for what it costs.
+
+        `level`: of `logging`, as number or name. Of more than JOBS["LOG_LINES"] lines the newest
+        are kept, of each the first 1,000 characters.
+        """
+        self._report.log(message, level)
+
+    @cached_property
+    def _report(self) -> Report:
+        # Imported here: most jobs tell nothing.
+        from .progress import report_of
+
+        return report_of(self, self._outlet)
 
     @property
     def parent(self) -> Job | None:

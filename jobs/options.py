@@ -19,7 +19,7 @@ ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
 
 #: Kept with the job, so that they still hold when it runs; the others are used at once or, like
 #: exception classes and functions, are the code's and never the database's.
-STORED = ("max_retries", "retry_delays", "when_exhausted", "expires_after", "timeout")
+STORED = ("max_retries", "retry_delays", "when_exhausted", "expires_after", "timeout", "keep_log")
 
 #: Kept beside them by those who enqueue for other APIs, and no options: see `task_functions`.
 NOTES = frozenset({"task_backend", "task_run_after", "task_priority"})
@@ -36,6 +36,7 @@ class Options:
     `expires_after`: timedelta or seconds for which the finished job is kept. `timeout`: timedelta
     or seconds after which JobTimeout is raised in the function. `atomic`: what the function
     writes to the jobs' database is committed together with its outcome, or not at all.
+    `keep_log`: what is logged while the job runs is kept with it.
     """
 
     queue: str | None = None
@@ -49,6 +50,7 @@ class Options:
     expires_after: timedelta | float | None = None
     timeout: timedelta | float | None = None
     atomic: bool | None = None
+    keep_log: bool | None = None
 
     @classmethod
     def build(cls, given: Mapping[str, Any], *, declared: bool = False) -> Options:
@@ -112,6 +114,10 @@ class Options:
     def seconds_to_run(self) -> float | None:
         """Return how long the function may run, or None for ever."""
         return conf.TIMEOUT_SECONDS if self.timeout is None else _seconds(self.timeout)
+
+    def keeps_log(self) -> bool:
+        """Return whether what is logged during the run is kept with the job."""
+        return conf.KEEP_LOG if self.keep_log is None else self.keep_log
 
     def retry_policy(self) -> RetryPolicy:
         """Return the retry policy, with the settings' values where nothing is said here."""
@@ -194,7 +200,7 @@ def _timeout(value: Any) -> str | None:
     return "must be more than 0 seconds" if _seconds(value) == 0 else _expires(value)
 
 
-def _atomic(value: Any) -> str | None:
+def _boolean(value: Any) -> str | None:
     return None if isinstance(value, bool) else "must be True or False"
 
 
@@ -209,7 +215,8 @@ _CHECKS = {
     "when_exhausted": _exhausted,
     "expires_after": _expires,
     "timeout": _timeout,
-    "atomic": _atomic,
+    "atomic": _boolean,
+    "keep_log": _boolean,
 }
 _DECLARED_ONLY = frozenset({"retry_on", "give_up_on", "atomic"})
 _NAMES = tuple(field.name for field in fields(Options))

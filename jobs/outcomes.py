@@ -38,6 +38,25 @@ class Kind(StrEnum):
     MISSING = "missing"  # the function can't be imported (yet)
 
 
+class Told(NamedTuple):
+    """What a running job has told since the last time. Moments are epoch seconds.
+
+    `done`: None when it told no progress. `lines`: (moment, level, text). `logged`: how many lines
+    this attempt has logged so far. `dropped`: how many of them are missing in `lines` because
+    there were too many.
+    """
+
+    id: int
+    attempt: int
+    at: float
+    done: float | None
+    total: float | None
+    text: str
+    lines: list[tuple[float, int, str]]
+    logged: int
+    dropped: int
+
+
 class Outcome(NamedTuple):
     """How one execution ended, ready to be written.
 

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 
+from . import reports
 from .clock import DatabaseNow
 from .conf import conf
 from .models import Counter, HistoryEntry, Job, Span
@@ -89,6 +90,7 @@ def _remove(ids: set[int]) -> int:
     if jobs._raw_delete(db) != len(ids):
         raise Raced  # a database without locks, and one was requeued
     HistoryEntry.objects.using(db).filter(job__in=ids)._raw_delete(db)
+    reports.remove(ids)
     return len(ids)
 
 

@@ -13,10 +13,11 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
@@ -36,6 +37,9 @@ from .outcomes import Claimed, Kind, Outcome
 from .retry import Exhausted
 from .serialization import cut_result, dumps, load_arguments, result_entry
 
+if TYPE_CHECKING:
+    from .progress import Outlet
+
 logger = logging.getLogger(__name__)
 
 #: Of a longer traceback, the head and the tail are kept.
@@ -51,16 +55,19 @@ _FOREIGN = tuple(
 )
 
 
-def execute(job: Claimed, worker: str, watch: Watch = UNWATCHED) -> Outcome:
+def execute(
+    job: Claimed, worker: str, watch: Watch = UNWATCHED, outlet: Outlet | None = None
+) -> Outcome:
     """Run `job` in this thread and return how it ended; never raises for what the job does.
 
     `worker`: name of the worker, for the history. `watch`: what may end the run, and the limit
-    that it shows to others; without it there are none. Only a real Ctrl-C at a terminal gets
+    that it shows to others; without it there are none. `outlet`: takes what the job tells of
+    itself while it runs; without it, that is lost. Only a real Ctrl-C at a terminal gets
     through.
     """
     run = Run(job, worker)
     try:
-        return _execute(run, watch)
+        return _execute(run, watch, outlet)
     except BaseException as error:  # even what handles errors can be given a rotten one
         if isinstance(error, KeyboardInterrupt) and _at_terminal():
             raise
@@ -68,7 +75,7 @@ def execute(job: Claimed, worker: str, watch: Watch = UNWATCHED) -> Outcome:
         return broken(job, _describe(error), run.seconds)
 
 
-def _execute(run: Run, watch: Watch) -> Outcome:
+def _execute(run: Run, watch: Watch, outlet: Outlet | None) -> Outcome:
     job, call = run.job, None
     try:
         call = call_of(job) if job.options != "{}" else None
@@ -81,7 +88,7 @@ def _execute(run: Run, watch: Watch) -> Outcome:
             raise
         missed = run.missing(error)
         return missed if call is None else call.ended(missed, None, error)
-    here = CurrentJob(job.id, job.func, job.queue, job.attempt, job.token, watch)
+    here = CurrentJob(job.id, job.func, job.queue, job.attempt, job.token, watch, outlet)
     options = declared_options(target)
     body: Body | None = None
     outcome: Outcome | None = None
@@ -90,6 +97,11 @@ def _execute(run: Run, watch: Watch) -> Outcome:
             run.listener = target.listener(job, run.worker)
             options = run.listener.options
         options = _options_of_call(job).over(options)
+        if options.keeps_log():
+            from . import progress
+
+            here = replace(here, _keeps_log=True)
+            progress.keep_logs()
         body = Body(job.token, options.seconds_to_run(), watch)
         perform = partial(_perform, run, call, target, options, body)
 

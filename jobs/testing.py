@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from . import continuations, transitions
+from . import continuations, reports, transitions
 from .conf import conf
 from .models import Job
 from .occurrences import create_due
 from .outcomes import Claimed, Outcome
+from .progress import Outlet
 from .queues import not_paused
 from .runner import execute
 from .states import State
@@ -43,8 +44,10 @@ def drain(
         if len(outcomes) >= limit:
             transitions.give_back([(job.id, job.token)], "drain() ended", started=False)
             raise RuntimeError(f"drain() ran {limit} jobs and there are still more")
-        outcome = execute(job, "drain")
+        outlet = Outlet()
+        outcome = execute(job, "drain", outlet=outlet)
         transitions.record([outcome])
+        reports.write(outlet.take())
         continuations.settle([job.id])
         outcomes.append(outcome)
     return outcomes

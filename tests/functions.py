@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import random
 import signal
@@ -346,3 +347,44 @@ def fail_until(path: str) -> str:
 
 def make_lambda():
     return lambda: 0
+
+
+def tell(path: str, seconds: float) -> None:
+    """Tell of itself, note it, and go on for a while."""
+    job = jobs.current()
+    assert job is not None
+    job.progress(1, 4, "first part")
+    job.log("began")
+    note(path, f"began {job.id} {os.getpid()} {time.time()}")
+    time.sleep(seconds)
+    job.progress(4, 4, "all parts")
+    job.log("ended", "WARNING")
+
+
+def tell_in_transaction(path: str, seconds: float) -> None:
+    with transaction.atomic():
+        tell(path, seconds)
+        raise ValueError("taken back")
+
+
+def tell_at_once(lines: int) -> None:
+    job = jobs.current()
+    assert job is not None
+    for number in range(lines):
+        job.log(f"line {number}")
+
+
+def tell_twice(path: str) -> None:
+    """Go on when the journal says so."""
+    job = jobs.current()
+    assert job is not None
+    job.log("began")
+    for word, text in (("go on", "still there"), ("end", "ended")):
+        while word not in Path(path).read_text():
+            time.sleep(0.05)
+            job.progress(time.time())
+        job.log(text)
+
+
+def warn() -> None:
+    logging.getLogger("tests.warn").warning("mind the gap")

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Model
 
-from ..models import Job, Queue, Server
-from ..models import Job, RecurringJob
+from ..models import Job, Queue, RecurringJob, Server
 from .permissions import Permission
 
 GET, POST = ("GET", "HEAD"), ("POST",)

@@ -34,6 +34,7 @@ from .queues import Queues
 from .recalling import LOOK_SECONDS, Recalling
 from .reconciling import Reconciler
 from .recorder import Recorder
+from .reporting import Reports
 from .trust import Trust
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Dispatcher:
         self.queues = Queues(queues)
         self.crew = Crew()
         self.recorder = Recorder(server, self.outage)
+        self.reports = Reports(self.outage)
         self.hands = Hands(self.crew, self.recorder)
         self.chores = Chores(self.outage)
         self.due = DueJobs(server, self.outage)
@@ -96,6 +98,7 @@ class Dispatcher:
                 self._recall()
                 self._record()
                 self._acknowledge()
+                self._write_reports()
                 self._settle_children()
                 self._work_off_chores()
                 self.cancelling.cancel()
@@ -105,6 +108,8 @@ class Dispatcher:
                 self._dispatch()
                 self._acknowledge()
                 self._end_when_drained()
+            if self.reports.wait() is not None:
+                self.reports.flush()
         finally:
             self._wakeup.close()
 
@@ -145,6 +150,8 @@ class Dispatcher:
         waits = [1.0]
         if (flush := self.recorder.wait(now=self._flush_at_once())) is not None:
             waits.append(flush)
+        if (report := self.reports.wait()) is not None:
+            waits.append(report)
         waits += self.chores.waits()
         if self._ended:
             waits.append(self.outage.wait_for(self._settle_children))
@@ -282,6 +289,9 @@ class Dispatcher:
         for number, outcome in line.read():
             self.recorder.add(line, number, outcome)
             self.crew.took(outcome.seconds)
+        if line.told:
+            self.reports.add(line.told)
+            line.told = []
         if was_open and line.closed:  # the sentinel will say how it died
             self._selector.unregister(line.sock)
 
@@ -302,6 +312,11 @@ class Dispatcher:
                     self.due.expect(pending.outcome.delay or 0)
                 else:
                     self._ended.append(pending.outcome.id)
+
+    def _write_reports(self) -> None:
+        wait = self.reports.wait()
+        if wait is not None and wait <= 0:
+            self.reports.flush()
 
     def _settle_children(self) -> None:
         """Release what waited for jobs that ended, a page per turn: they may be very many.

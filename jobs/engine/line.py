@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Set
 from typing import NamedTuple
 
-from ..outcomes import Claimed, Outcome
+from ..outcomes import Claimed, Outcome, Told
 from . import wire
 from .arena import MESSAGES, Pair, Slot
 
@@ -39,6 +39,7 @@ class Line:
         self.index, self.pid, self.sock, self.slot = index, pid, sock, slot
         self.outbox = wire.Outbox(sock)
         self.sent: dict[Pair, Claimed] = {}
+        self.told: list[Told] = []  # by running jobs, to be taken away
         self.closed = False
         self._inbox = wire.Inbox()
         self._hello = False
@@ -112,6 +113,9 @@ class Line:
                 self._message = max(self._message, self.slot.revoked)
                 self._said = self._acknowledged
                 self._hello = True
+                continue
+            if message[0] == "told":
+                self.told.append(Told(*message[1]))
                 continue
             number, outcome = message[1], Outcome(*message[2])
             mine = self.sent.pop((outcome.id, outcome.token), None)

@@ -21,6 +21,7 @@ from ..outcomes import Claimed, Kind, Outcome
 from ..runner import broken, execute
 from . import database, djangoq, wire
 from .arena import Slot
+from .reporting import Reporter
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class Station:
     def __init__(self, control: socket.socket, slot: Slot, name: str) -> None:
         self._control, self._slot, self._name = control, slot, name
         self._line: socket.socket | None = None
+        self._is_greeted = False  # whether the other end of it knows where we are
+        self._reporter = Reporter(self._tell, self._runs)
         self._inbox = wire.Inbox()
         self._ready: deque[tuple[int, int, Claimed]] = deque()
         self._unacknowledged: deque[tuple[int, bytes]] = deque()
@@ -101,7 +104,7 @@ class Station:
         """Do nothing: the outcome was handed over before django-q2's signals told of it."""
 
     def _run(self, job: Claimed) -> None:
-        self._deliver(job, execute(job, self._name, self._slot))
+        self._deliver(job, execute(job, self._name, self._slot, self._reporter))
 
     def fail(self, text: str) -> None:
         """Hand over that the loop died of `text` with a job that it did not run."""
@@ -110,6 +113,8 @@ class Station:
 
     def _deliver(self, job: Claimed, outcome: Outcome) -> None:
         self._job = None
+        if self._reporter.is_open:
+            self._reporter.close()
         seconds = time.perf_counter() - self._began
         self._sent += 1
         waited = None if outcome.kind == Kind.MISSING else self._waited
@@ -142,8 +147,28 @@ class Station:
         while self._unacknowledged and self._unacknowledged[0][0] <= acknowledged:
             self._unacknowledged.popleft()
 
-    def _send(self, data: bytes) -> None:
+    def _runs(self, token: str) -> bool:
+        return self._job is not None and self._job.token == token
+
+    def _tell(self, data: bytes) -> bool:
+        """Send what a job tells, while it runs; return False if that must be tried again.
+
+        A new dispatcher is told no more than that: it hears of jobs and outcomes between two jobs.
+        """
         if self._line is None:
+            self._take_line(0)
+        line = self._line
+        if line is None:
+            return False
+        try:
+            line.sendall(data)
+        except ConnectionError:
+            self._hang_up()
+            return False
+        return True
+
+    def _send(self, data: bytes) -> None:
+        if self._line is None or not self._is_greeted:
             self._connect(wait=False)
         else:
             try:
@@ -154,8 +179,9 @@ class Station:
 
     def _receive(self) -> Any:
         while True:
-            if self._line is None:
-                self._connect(wait=True)
+            if not self._is_greeted:
+                self._connect(wait=self._line is None)
+                continue
             assert self._line is not None
             # All that is there, so that the end of the line is seen before the last messages are
             # taken up.
@@ -169,19 +195,12 @@ class Station:
     def _hang_up(self) -> None:
         if self._line is not None:
             self._line.close()
-        self._line = None
+        self._line, self._is_greeted = None, False
         self._inbox.clear()
 
     def _connect(self, *, wait: bool) -> None:
         """Take the newest line from the sentinel and say what is still to be acknowledged."""
-        timeout = None if wait else 0
-        while wire.wait_for(self._control, timeout):
-            data, fds, _flags, _address = socket.recv_fds(self._control, 1, 1)
-            if not data:
-                os._exit(0)  # the sentinel is gone
-            self._hang_up()
-            self._line = socket.socket(fileno=fds[0])
-            timeout = 0
+        self._take_line(None if wait else 0)
         if self._line is not None:
             waiting = sum(1 for message, _, _ in self._ready if message > self._slot.revoked)
             acknowledged = self._sent - len(self._unacknowledged)
@@ -189,8 +208,19 @@ class Station:
             frames = wire.frame(hello) + b"".join(data for _, data in self._unacknowledged)
             try:
                 self._line.sendall(frames)
+                self._is_greeted = True
             except ConnectionError:
                 self._hang_up()
+
+    def _take_line(self, timeout: float | None) -> None:
+        """Take the newest line that the sentinel has for us."""
+        while wire.wait_for(self._control, timeout):
+            data, fds, _flags, _address = socket.recv_fds(self._control, 1, 1)
+            if not data:
+                os._exit(0)  # the sentinel is gone
+            self._hang_up()
+            self._line = socket.socket(fileno=fds[0])
+            timeout = 0
 
 
 def run(control: socket.socket, slot: Slot, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What exists: jobs and their history, queues, servers, recurring jobs, counters."""
+"""What exists: jobs, their history and what they told, queues, servers, recurring jobs, counters."""
 
 from .adopted import Adopted, Source
 from .counter import Counter, Span
@@ -7,6 +7,7 @@ from .job import Job
 from .operation import Operation
 from .queue import Queue
 from .recurring import RecurringJob
+from .report import JobProgress, LogLine
 from .server import Server
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "Counter",
     "HistoryEntry",
     "Job",
+    "JobProgress",
+    "LogLine",
     "Operation",
     "Queue",
     "RecurringJob",

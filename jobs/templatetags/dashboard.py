@@ -9,7 +9,7 @@ from django.urls import NoReverseMatch
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from ..dashboard import words
+from ..dashboard import progress, words
 from ..states import State
 
 register = template.Library()
@@ -55,6 +55,12 @@ def can(context: Any, verb: str, model: str = "Job") -> bool:
     from .. import models
 
     return bool(context["page"].can(verb, getattr(models, model)))
+
+
+@register.simple_tag
+def job_log(job: Any) -> progress.Log:
+    """What a job told of itself: progress and log."""
+    return progress.log(job)
 
 
 @register.simple_tag(takes_context=True)

@@ -85,7 +85,7 @@ class Browser:
         self.open("/admin/login/?next=/admin/")
         self.fill(username=STAFF[0], password=STAFF[1])
         self.find("[type=submit]").click()
-        until(lambda: self.path == "/admin/")
+        until(lambda: "/login/" not in self.path)
 
     def width(self, pixels: int) -> None:
         self.driver.execute_cdp_cmd(
