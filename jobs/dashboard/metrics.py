@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.utils import timezone
 
@@ -41,25 +43,54 @@ class Snapshot:
         return (self.application_time - self.database_time).total_seconds()
 
 
+T = TypeVar("T")
+
+#: So many answers are kept; keys may hold what users choose, such as a period.
+KEPT = 200
+
+
+@dataclass
+class _Answer:
+    """What was computed last, when, and who may compute it anew."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    taken: float | None = None
+    value: Any = None
+
+
 _lock = threading.Lock()
-_last: dict[str, tuple[float, Snapshot]] = {}
+_answers: OrderedDict[Hashable, _Answer] = OrderedDict()
+
+
+def shared(key: Hashable, seconds: float, compute: Callable[[], T]) -> T:
+    """Return what `compute` returned for `key`, at most `seconds` ago, in this process.
+
+    One request computes, others for the same key wait for its answer. What is returned is shared
+    by all users and languages: no texts, and nobody may change it.
+    """
+    key = (conf.DATABASE, key)
+    with _lock:
+        answer = _answers.setdefault(key, _Answer())
+        _answers.move_to_end(key)
+        if len(_answers) > KEPT:
+            _answers.popitem(last=False)
+    with answer.lock:
+        if answer.taken is None or time.monotonic() - answer.taken >= seconds:
+            answer.value = compute()
+            answer.taken = time.monotonic()
+        value: T = answer.value
+        return value
 
 
 def snapshot() -> Snapshot:
     """Return the numbers, at most INTERVAL_SECONDS old. Three or four statements, or none."""
-    alias = conf.DATABASE
-    with _lock:  # one tab asks, the others wait for its answer
-        taken, known = _last.get(alias, (0.0, None))
-        if known is None or time.monotonic() - taken >= INTERVAL_SECONDS:
-            known = take()
-            _last[alias] = time.monotonic(), known
-        return known
+    return shared("snapshot", INTERVAL_SECONDS, take)
 
 
 def forget() -> None:
     """Let the next page compute its numbers: after an action, its effect must be seen."""
     with _lock:
-        _last.clear()
+        _answers.clear()
 
 
 def take() -> Snapshot:
