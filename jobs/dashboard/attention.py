@@ -30,6 +30,8 @@ PAUSED_DAYS = 7
 MANY_RETRIES = 100
 #: Lines of one kind; more become a number.
 LINES = 3
+#: So many paused queues are asked for their jobs.
+PAUSED = 20
 #: The rows that are looked at for errors, long waits and missing functions, newest or due first.
 FAILURES, WAITING, DUE = 1000, 200, 500
 #: How old the groups of errors may be, in seconds.
@@ -76,15 +78,14 @@ class Facts:
 
 
 def facts() -> Facts:
-    """Return what was found; at most six statements, mostly none."""
+    """Return what was found; at most five statements, mostly none."""
     return metrics.shared("attention", metrics.INTERVAL_SECONDS, _facts)
 
 
 def _facts() -> Facts:
     numbers = metrics.snapshot()
     now, states = numbers.database_time, numbers.states
-    silent = _silent(now) if numbers.servers_silent else []
-    paused = _paused() if numbers.queues_paused else []
+    silent, paused = numbers.silent[:LINES], numbers.paused[:PAUSED]
     counts = _counts([name for name, _beat in silent], [queue.name for queue in paused])
     groups, more = metrics.shared(
         "failures", GROUP_SECONDS, lambda: _groups(now) if states[State.FAILED] else ([], False)
@@ -92,23 +93,14 @@ def _facts() -> Facts:
     return Facts(
         servers=[(name, beat, counts["held", name]) for name, beat in silent],
         paused=[(queue, found) for queue in paused if (found := counts["queue", queue.name])],
-        oldest=_oldest(now, {queue.name for queue in paused}) if states[State.ENQUEUED] else None,
+        oldest=_oldest(now, {queue.name for queue in numbers.paused})
+        if states[State.ENQUEUED]
+        else None,
         groups=groups,
         more_failures=more,
         recurring=_recurring(now) if numbers.recurring else [],
         missing=_missing(now) if states[State.SCHEDULED] else {},
     )
-
-
-def _silent(now: datetime) -> list[tuple[str, datetime]]:
-    limit = now - timedelta(seconds=conf.SERVER_TIMEOUT_SECONDS)
-    servers = Server.objects.using(conf.DATABASE).filter(heartbeat_at__lte=limit)
-    return list(servers.order_by("heartbeat_at").values_list("name", "heartbeat_at")[:LINES])
-
-
-def _paused() -> list[Queue]:
-    queues = Queue.objects.using(conf.DATABASE).filter(paused_at__isnull=False)
-    return list(queues.order_by("paused_at")[:20])
 
 
 def _counts(servers: list[str], queues: list[str]) -> dict[tuple[str, str], int]:

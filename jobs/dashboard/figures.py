@@ -191,8 +191,14 @@ def _hours(first: datetime, current: datetime) -> Minutes:
 
 
 def _series(start: datetime, end: datetime) -> Minutes:
-    points = statistics.series(start, end, OUTCOMES, step=Span.HOUR)
-    return {point.start: Tally(point.values) for point in points}
+    """Return what was counted by hour, by one statement for minutes and hours alike."""
+    rows = Counter.objects.using(conf.DATABASE).filter(
+        span__in=Span.values, minute__gte=start, minute__lt=end, name__in=OUTCOMES
+    )
+    found: Minutes = {}
+    for minute, name, value in rows.order_by().values_list("minute", "name").annotate(Sum("value")):
+        found.setdefault(_hour(minute), Tally())[name] += value
+    return found
 
 
 def _hour(moment: datetime) -> datetime:

@@ -36,6 +36,12 @@ class Snapshot:
     queues_paused: int
     database_time: datetime
     application_time: datetime
+    #: Workers of the servers that live.
+    workers: int = 0
+    #: Name and last heartbeat of servers that give no sign of life, the longest silent first.
+    silent: tuple[tuple[str, datetime], ...] = ()
+    #: The queues that are paused, the longest paused first.
+    paused: tuple[Queue, ...] = ()
 
     @property
     def clocks_differ_by(self) -> float:
@@ -97,20 +103,30 @@ def take() -> Snapshot:
     """Compute the numbers."""
     jobs, found = Job.objects.using(conf.DATABASE), _of_jobs()
     now: datetime = found.get("now") or database_now()
-    servers = list(Server.objects.using(conf.DATABASE).values_list("heartbeat_at", flat=True))
-    live = sum((now - beat).total_seconds() < conf.SERVER_TIMEOUT_SECONDS for beat in servers)
-    pauses = list(Queue.objects.using(jobs.db).values_list("paused_at", flat=True))
+    columns = ("name", "heartbeat_at", "workers")
+    servers = list(Server.objects.using(conf.DATABASE).values_list(*columns))
+    silent = [
+        (name, beat)
+        for name, beat, _workers in servers
+        if (now - beat).total_seconds() >= conf.SERVER_TIMEOUT_SECONDS
+    ]
+    dead = {name for name, _beat in silent}
+    queues = list(Queue.objects.using(jobs.db))
+    paused = [queue for queue in queues if queue.paused_at]
     recurring = RecurringJob.objects.using(jobs.db).count()
     return Snapshot(
         states={state: Count(found.get(str(state), 0)) for state in State},
         retries=Count(found.get("to_be_retried", 0)),
         recurring=Count(recurring),
-        servers=live,
-        servers_silent=len(servers) - live,
-        queues=len(pauses),
-        queues_paused=sum(moment is not None for moment in pauses),
+        servers=len(servers) - len(silent),
+        servers_silent=len(silent),
+        queues=len(queues),
+        queues_paused=len(paused),
         database_time=now,
         application_time=timezone.now(),
+        workers=sum(len(workers) for name, _beat, workers in servers if name not in dead),
+        silent=tuple(sorted(silent, key=lambda server: server[1])),
+        paused=tuple(sorted(paused, key=lambda queue: queue.paused_at or now)),
     )
 
 

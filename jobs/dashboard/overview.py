@@ -11,10 +11,8 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
-from ..conf import conf
-from ..models import Server
 from ..states import State
-from . import attention, charts, figures, metrics, words
+from . import attention, charts, counting, figures, metrics, words
 from .figures import PERIODS, Period, Recent, Step
 from .pages import Page
 
@@ -89,7 +87,7 @@ def tiles() -> dict[str, Any]:
     return {
         "rate": recent.rate(*OUTCOMES),
         "processing": numbers.states[State.PROCESSING],
-        "workers": _workers() if numbers.servers else 0,
+        "workers": numbers.workers,
         "backlog": numbers.states[State.ENQUEUED],
         "oldest": found.oldest[1] if found.oldest else None,
         "late": bool(found.oldest and found.oldest[1] > attention.WAIT_SECONDS),
@@ -102,17 +100,6 @@ def tiles() -> dict[str, Any]:
 
 def _percentiles(found: dict[float, float | None]) -> dict[str, float | None]:
     return {"p50": found[0.5], "p95": found[0.95]}
-
-
-def _workers() -> int:
-    """Return how many workers the servers that live have said they have."""
-
-    def count() -> int:
-        limit = metrics.snapshot().database_time - timedelta(seconds=conf.SERVER_TIMEOUT_SECONDS)
-        servers = Server.objects.using(conf.DATABASE).filter(heartbeat_at__gt=limit)
-        return sum(len(workers) for workers in servers.values_list("workers", flat=True))
-
-    return metrics.shared("workers", figures.HOUR_SECONDS, count)
 
 
 def realtime(recent: Recent) -> dict[str, Any]:
@@ -268,7 +255,7 @@ def stats(page: Page) -> HttpResponse:
         {
             "time": numbers.database_time,
             "states": {str(state): _bounded(numbers.states[state]) for state in State},
-            "counted_up_to": attention.health.COUNT_LIMIT,
+            "counted_up_to": counting.LIMIT,
             "retries": _bounded(numbers.retries),
             "servers": numbers.servers,
             "servers_silent": numbers.servers_silent,
@@ -290,4 +277,4 @@ def stats(page: Page) -> HttpResponse:
 
 
 def _bounded(count: int) -> int:
-    return min(int(count), attention.health.COUNT_LIMIT)
+    return min(int(count), counting.LIMIT)
