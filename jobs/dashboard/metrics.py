@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.utils import timezone
 
@@ -34,6 +36,12 @@ class Snapshot:
     queues_paused: int
     database_time: datetime
     application_time: datetime
+    #: Workers of the servers that live.
+    workers: int = 0
+    #: Name and last heartbeat of servers that give no sign of life, the longest silent first.
+    silent: tuple[tuple[str, datetime], ...] = ()
+    #: The queues that are paused, the longest paused first.
+    paused: tuple[Queue, ...] = ()
 
     @property
     def clocks_differ_by(self) -> float:
@@ -41,45 +49,84 @@ class Snapshot:
         return (self.application_time - self.database_time).total_seconds()
 
 
+T = TypeVar("T")
+
+#: So many answers are kept; keys may hold what users choose, such as a period.
+KEPT = 200
+
+
+@dataclass
+class _Answer:
+    """What was computed last, when, and who may compute it anew."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    taken: float | None = None
+    value: Any = None
+
+
 _lock = threading.Lock()
-_last: dict[str, tuple[float, Snapshot]] = {}
+_answers: OrderedDict[Hashable, _Answer] = OrderedDict()
+
+
+def shared(key: Hashable, seconds: float, compute: Callable[[], T]) -> T:
+    """Return what `compute` returned for `key`, at most `seconds` ago, in this process.
+
+    One request computes, others for the same key wait for its answer. What is returned is shared
+    by all users and languages: no texts, and nobody may change it.
+    """
+    key = (conf.DATABASE, key)
+    with _lock:
+        answer = _answers.setdefault(key, _Answer())
+        _answers.move_to_end(key)
+        if len(_answers) > KEPT:
+            _answers.popitem(last=False)
+    with answer.lock:
+        if answer.taken is None or time.monotonic() - answer.taken >= seconds:
+            answer.value = compute()
+            answer.taken = time.monotonic()
+        value: T = answer.value
+        return value
 
 
 def snapshot() -> Snapshot:
     """Return the numbers, at most INTERVAL_SECONDS old. Three or four statements, or none."""
-    alias = conf.DATABASE
-    with _lock:  # one tab asks, the others wait for its answer
-        taken, known = _last.get(alias, (0.0, None))
-        if known is None or time.monotonic() - taken >= INTERVAL_SECONDS:
-            known = take()
-            _last[alias] = time.monotonic(), known
-        return known
+    return shared("snapshot", INTERVAL_SECONDS, take)
 
 
 def forget() -> None:
     """Let the next page compute its numbers: after an action, its effect must be seen."""
     with _lock:
-        _last.clear()
+        _answers.clear()
 
 
 def take() -> Snapshot:
     """Compute the numbers."""
     jobs, found = Job.objects.using(conf.DATABASE), _of_jobs()
     now: datetime = found.get("now") or database_now()
-    servers = list(Server.objects.using(conf.DATABASE).values_list("heartbeat_at", flat=True))
-    live = sum((now - beat).total_seconds() < conf.SERVER_TIMEOUT_SECONDS for beat in servers)
-    pauses = list(Queue.objects.using(jobs.db).values_list("paused_at", flat=True))
+    columns = ("name", "heartbeat_at", "workers")
+    servers = list(Server.objects.using(conf.DATABASE).values_list(*columns))
+    silent = [
+        (name, beat)
+        for name, beat, _workers in servers
+        if (now - beat).total_seconds() >= conf.SERVER_TIMEOUT_SECONDS
+    ]
+    dead = {name for name, _beat in silent}
+    queues = list(Queue.objects.using(jobs.db))
+    paused = [queue for queue in queues if queue.paused_at]
     recurring = RecurringJob.objects.using(jobs.db).count()
     return Snapshot(
         states={state: Count(found.get(str(state), 0)) for state in State},
         retries=Count(found.get("to_be_retried", 0)),
         recurring=Count(recurring),
-        servers=live,
-        servers_silent=len(servers) - live,
-        queues=len(pauses),
-        queues_paused=sum(moment is not None for moment in pauses),
+        servers=len(servers) - len(silent),
+        servers_silent=len(silent),
+        queues=len(queues),
+        queues_paused=len(paused),
         database_time=now,
         application_time=timezone.now(),
+        workers=sum(len(workers) for name, _beat, workers in servers if name not in dead),
+        silent=tuple(sorted(silent, key=lambda server: server[1])),
+        paused=tuple(sorted(paused, key=lambda queue: queue.paused_at or now)),
     )
 
 

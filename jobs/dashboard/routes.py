@@ -36,6 +36,7 @@ class Route:
 ROUTES = (
     Route(Job, "", "changelist", "lists.all_states"),
     Route(Job, "overview/", "overview", "overview.page"),
+    Route(Job, "stats.json", "stats", "overview.stats"),
     Route(Job, "htmx.js", "htmx", "assets.htmx", cacheable=True),
     Route(Job, "retries/", "retries", "lists.retries"),
     Route(Job, "failures/", "failures", "failures.page"),

@@ -23,6 +23,11 @@ def number(value: float) -> str:
     return formats.number_format(value, use_l10n=True, force_grouping=True)
 
 
+def rate(value: float) -> str:
+    """Return events per second: two places for those that would be 0.0."""
+    return formats.number_format(value, 2 if 0 < value < 1 else 1, force_grouping=True)
+
+
 def duration(seconds: float | None) -> str:
     """Return a duration by its two largest units: `1.24 s`, `2 min 6 s`, `3 h 5 min`, `4 d 2 h`."""
     if seconds is None:

@@ -16,6 +16,7 @@ register = template.Library()
 
 register.filter("duration", words.duration)
 register.filter("number", words.number)
+register.filter("rate", words.rate)
 register.filter("exact", words.exact)
 register.filter("call_text", words.call_text)
 register.filter("reason", words.reason)
