@@ -49,7 +49,6 @@ ROUTES = (
     Route(Job, "operations/<int:pk>/stop/", "operation_stop", "operations.stop", methods=POST),
     Route(Job, "<int:pk>/change/", "change", "details.page"),
     Route(Job, "<int:pk>/run/", "run", "run.page", verb="run", methods=(*GET, *POST)),
-    Route(Job, "<state:state>/", "state", "lists.page"),
     Route(RecurringJob, "", "changelist", "recurring.lists.page"),
     Route(RecurringJob, "add/", "add", "recurring.editing.add", "add", (*GET, *POST)),
     Route(RecurringJob, "act/", "act", "recurring.actions.act", methods=(*GET, *POST)),
