@@ -225,6 +225,8 @@ def test_there_are_no_other_actions(admin_client, action):
 def test_nobody_is_led_away(admin_client, address):
     answer = post(admin_client, job=make().pk, next=address)
     assert answer.headers["Location"] == reverse("admin:jobs_job_changelist")
+    asking = post(admin_client, "delete", job=make().pk, next=address)
+    assert address not in asking.content.decode()
 
 
 def test_each_action_needs_its_own_permission(client, operator):
