@@ -118,6 +118,7 @@ def test_deleting_asks_first_and_keeps_what_was_chosen(admin_client):
     page = asking.content.decode()
     assert states(job) == ["scheduled"]
     assert "1 job will be deleted." in page
+    assert "data-live" not in page  # nothing answers there to who only asks
     assert f'name="job" value="{job.pk}"' in page
     assert 'value="obsolete"' in page
     post(admin_client, "delete", job=job.pk, seen="scheduled", confirmed="1")
