@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from hashlib import sha256
+from itertools import islice
 from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
@@ -19,6 +20,7 @@ from .conf import conf
 from .dashboard import matching
 from .decorators import job
 from .models import Job, Operation
+from .models.job import JobQuerySet
 from .races import repeat_when_raced
 from .states import FINAL, State
 from .steering import ACTIONS, BATCH, Action, steer
@@ -27,6 +29,8 @@ from .steering import ACTIONS, BATCH, Action, steer
 PRIORITY = 100
 #: Not the time limit of other jobs; one that was cut off goes on with its next retry.
 TIMEOUT = timedelta(hours=12)
+#: A search finds no more.
+SEARCHED = 10_000
 #: So long the results are kept.
 KEPT = timedelta(days=90)
 
@@ -50,6 +54,10 @@ def start(action: Action, seen: State, query: str, *, by: str, reason: str = "")
         if not is_abandoned(old):
             return Started(old, False)
         _end(old)
+    ids = ""
+    if matching.is_search(query):
+        found = matching.jobs(query, seen).order_by("pk").values_list("pk", flat=True)
+        ids = ",".join(map(str, found[:SEARCHED])) or "0"  # none: not all others
     newest = Job.objects.using(db).order_by("-id").values_list("id", flat=True).first()
     try:
         with transaction.atomic(using=db):
@@ -57,6 +65,7 @@ def start(action: Action, seen: State, query: str, *, by: str, reason: str = "")
                 action=action.name,
                 seen=seen,
                 query=query,
+                ids=ids,
                 by=by[:150],
                 reason=reason[:200],
                 until=newest or 0,
@@ -96,8 +105,8 @@ def work(operation_id: int) -> dict[str, int]:
     if operation is None:
         return {}
     if operation.of is None:
-        of = matching.jobs(operation.query, State(operation.seen)).filter(pk__lte=operation.until)
-        rows.filter(pk=operation_id, of=None).update(of=of.count(), working_since=timezone.now())
+        of = _count(operation)
+        rows.filter(pk=operation_id, of=None).update(of=of, working_since=timezone.now())
     while _next(operation_id):
         pass
     operation.refresh_from_db()
@@ -115,10 +124,7 @@ def _next(operation_id: int) -> bool:
             return False
         operation = rows.get(pk=operation_id)
         seen, action = State(operation.seen), ACTIONS[operation.action]
-        left = matching.jobs(operation.query, seen).filter(
-            pk__gt=operation.last_id, pk__lte=operation.until
-        )
-        ids = list(left.order_by("pk").values_list("pk", flat=True)[:BATCH])
+        ids = _ids_after(operation)
         if not ids:
             # What matched at the start and not at its turn had moved on by itself.
             operation.skipped += max(0, (operation.of or 0) - operation.done)
@@ -131,6 +137,26 @@ def _next(operation_id: int) -> bool:
         operation.skipped += len(ids) - len(result.moved) - len(result.failed)
         operation.save(update_fields=["last_id", "moved", "skipped", "failed"])
     return True
+
+
+def _count(operation: Operation) -> int:
+    if operation.ids:
+        return operation.ids.count(",") + 1
+    return _matching(operation).count()
+
+
+def _ids_after(operation: Operation) -> list[int]:
+    """Return the next ones to try, in the order of ids."""
+    if operation.ids:
+        left = (pk for pk in map(int, operation.ids.split(",")) if pk > operation.last_id)
+        return list(islice(left, BATCH))
+    left_by_key = _matching(operation).filter(pk__gt=operation.last_id).order_by("pk")
+    return list(left_by_key.values_list("pk", flat=True)[:BATCH])
+
+
+def _matching(operation: Operation) -> JobQuerySet:
+    found = matching.jobs(operation.query, State(operation.seen))
+    return found.filter(pk__lte=operation.until)
 
 
 def _end(operation: Operation) -> None:

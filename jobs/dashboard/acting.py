@@ -117,7 +117,7 @@ def _confirm(page: Page, asked: Asked, count: int) -> HttpResponse:
         "asked": asked,
         "count": None if count > BATCH else count,
         "limit": BATCH,
-        "back": page.request.POST.get("next", ""),
+        "back": page.origin("job_changelist"),
         "running": asked.seen == State.PROCESSING,
     }
     return page.render("confirm.html", context, title=_("Delete jobs?"))

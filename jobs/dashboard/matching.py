@@ -65,3 +65,8 @@ def jobs(query: str, state: State) -> JobQuerySet:
             raise NotMatching(_("There is no filter “%(name)s”.") % {"name": name[:40]})
         found = found.filter(FILTERS[name](str(value)))
     return found
+
+
+def is_search(query: str) -> bool:
+    """Whether the list is a search among the newest rows, which would be others a moment later."""
+    return bool(QueryDict(query.removeprefix("?")).get("q"))

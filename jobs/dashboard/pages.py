@@ -63,13 +63,17 @@ class Page:
         """Return the address of a page, `name` as in the table of routes: `job_changelist`."""
         return address(self.site, name, *args, **query)
 
-    def back(self, fallback: str, *args: Any) -> HttpResponse:
-        """Go to where the action was asked for: the field `next`, if it is one of our pages."""
+    def origin(self, fallback: str, *args: Any) -> str:
+        """Return where an action was asked for: the field `next`, if it is one of our pages."""
         wanted = self.request.POST.get("next", "")
         root = reverse(f"{self.site.name}:index", current_app=self.site.name)
         ours = wanted.startswith(root) and not wanted.startswith("//") and "\\" not in wanted
+        return wanted if ours else self.url(fallback, *args)
+
+    def back(self, fallback: str, *args: Any) -> HttpResponse:
+        """Go to where the action was asked for."""
         metrics.forget()  # the page it leads to shows what was done
-        return redirect(wanted if ours else self.url(fallback, *args))
+        return redirect(self.origin(fallback, *args))
 
     def render(
         self,

@@ -69,6 +69,7 @@ class Migration(migrations.Migration):
                 ('action', models.CharField(max_length=20, verbose_name='action')),
                 ('seen', models.CharField(choices=[('enqueued', 'Enqueued'), ('scheduled', 'Scheduled'), ('processing', 'Processing'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('deleted', 'Deleted'), ('awaiting', 'Awaiting')], max_length=10, verbose_name='state shown')),
                 ('query', models.TextField(blank=True, default='', verbose_name='filter')),
+                ('ids', models.TextField(blank=True, default='', editable=False)),
                 ('reason', models.CharField(blank=True, default='', max_length=200, verbose_name='reason')),
                 ('by', models.CharField(max_length=150, verbose_name='started by')),
                 ('started_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='started')),

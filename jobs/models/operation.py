@@ -22,6 +22,8 @@ class Operation(models.Model):
     action = models.CharField(_("action"), max_length=20)
     seen = models.CharField(_("state shown"), max_length=10, choices=State.choices)
     query = models.TextField(_("filter"), blank=True, default="")
+    # A search looks at the newest rows, which others become while it works: their ids, by commas.
+    ids = models.TextField(blank=True, default="", editable=False)
     reason = models.CharField(_("reason"), max_length=200, blank=True, default="")
     by = models.CharField(_("started by"), max_length=150)
     started_at = models.DateTimeField(_("started"), default=timezone.now)

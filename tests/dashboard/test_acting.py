@@ -118,6 +118,7 @@ def test_deleting_asks_first_and_keeps_what_was_chosen(admin_client):
     page = asking.content.decode()
     assert states(job) == ["scheduled"]
     assert "1 job will be deleted." in page
+    assert "data-live" not in page  # nothing answers there to who only asks
     assert f'name="job" value="{job.pk}"' in page
     assert 'value="obsolete"' in page
     post(admin_client, "delete", job=job.pk, seen="scheduled", confirmed="1")
@@ -225,6 +226,8 @@ def test_there_are_no_other_actions(admin_client, action):
 def test_nobody_is_led_away(admin_client, address):
     answer = post(admin_client, job=make().pk, next=address)
     assert answer.headers["Location"] == reverse("admin:jobs_job_changelist")
+    asking = post(admin_client, "delete", job=make().pk, next=address)
+    assert address not in asking.content.decode()
 
 
 def test_each_action_needs_its_own_permission(client, operator):

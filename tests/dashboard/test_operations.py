@@ -6,7 +6,7 @@ from django.db import OperationalError
 from django.urls import reverse
 
 from jobs import operations, transitions
-from jobs.dashboard import metrics
+from jobs.dashboard import matching, metrics
 from jobs.models import Job, Operation
 from jobs.states import State
 from jobs.steering import ACTIONS
@@ -210,3 +210,20 @@ def test_the_page_of_operations_lists_them_and_asks_a_constant_number_of_times(
 
 def test_what_does_not_exist_is_no_work():
     assert operations.work(12345) == {}
+
+
+def test_a_search_acts_on_what_it_found_and_not_on_what_it_would_find_later(monkeypatch):
+    """Its window of newest rows slides over older ones while rows leave it."""
+    fill(30)
+
+    def newest_ten(query, state):
+        newest = Job.objects.filter(state=state).order_by("-pk").values("pk")[:10]
+        return Job.objects.filter(pk__in=[row["pk"] for row in newest])
+
+    monkeypatch.setattr(matching, "jobs", newest_ten)
+    shown = set(newest_ten("", State.FAILED).values_list("pk", flat=True))
+    operation = start(query="q=boom")
+    Job.objects.filter(pk=max(shown)).update(state=State.DELETED)
+    numbers = operations.work(operation.pk)
+    assert numbers == {"moved": 9, "skipped": 1, "failed": 0, "of": 10}
+    assert count(State.FAILED) == 20

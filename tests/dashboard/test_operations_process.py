@@ -30,7 +30,7 @@ def is_over(operation):
 def test_the_only_worker_gets_through_it_and_then_through_the_jobs(cluster):
     fill(1000)
     operation = started()
-    cluster(workers=1)
+    cluster(jobs={"WORKERS": 1})
     until(lambda: is_over(operation), 60)
     assert (operation.moved, operation.skipped, operation.failed) == (1000, 0, 0)
     until(lambda: Job.objects.filter(func=PATH, state=State.SUCCEEDED).count() == 1000, 60)
@@ -39,7 +39,7 @@ def test_the_only_worker_gets_through_it_and_then_through_the_jobs(cluster):
 def test_when_its_worker_is_killed_it_goes_on_and_its_numbers_are_right(cluster):
     fill(20_000)
     operation = started()
-    server = cluster(workers=1)
+    server = cluster(jobs={"WORKERS": 1})
     until(lambda: Operation.objects.get().moved > 0, 60)
     server.workers[0].kill()
     assert not is_over(operation), "it was through before it could be killed"

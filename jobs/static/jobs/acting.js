@@ -10,6 +10,10 @@
     const copied = dialog.querySelector("[data-copied]");
     const reason = form.elements.namedItem("reason");
 
+    // By attribute: the property of a form with a field named "action" is that field.
+    const target = (from, button) => (button && button.getAttribute("formaction")) || from.getAttribute("action");
+    const act = target(form);
+
     const ask = (fields) => {
       const count = fields.getAll("job").length;
       const all = fields.get("all") === "1";
@@ -35,8 +39,7 @@
 
     document.addEventListener("submit", (event) => {
       const from = event.target;
-      const address = (event.submitter && event.submitter.hasAttribute("formaction")) ? event.submitter.formAction : from.action;
-      if (from === form || typeof address !== "string" || address !== form.action) return;
+      if (from === form || target(from, event.submitter) !== act) return;
       const fields = new FormData(from, event.submitter);
       if (fields.get("action") !== "delete" || fields.get("confirmed") === "1") return;
       if (ask(fields)) event.preventDefault();
