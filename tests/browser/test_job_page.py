@@ -69,7 +69,7 @@ def test_what_was_opened_stays_open_and_in_its_place(
     Job.objects.filter(pk=failed.pk).update(
         state=State.ENQUEUED, state_changed_at=timezone.now(), reason="requeued by somebody"
     )
-    until(lambda: "Enqueued" in browser.find("#job-state").text)
+    browser.wait_for("requeued by somebody")
 
     is_open, now_at = browser.driver.execute_script(
         """const found = document.querySelector(`[data-key="${window.key}"]`);
