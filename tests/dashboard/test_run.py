@@ -159,7 +159,7 @@ def test_listed_functions_are_offered_too(admin_client, settings):
 
 def test_what_is_listed_must_exist(settings):
     settings.JOBS = {"DASHBOARD_FUNCTIONS": ["no.such.function"]}
-    assert any(message.id == "jobs.E009" for message in run_checks())
+    assert any(message.id == "jobs.E010" for message in run_checks())
 
 
 def test_declared_functions_are_offered_by_name():
