@@ -13,7 +13,6 @@ from django.utils import timezone
 from jobs.models import HistoryEntry, Job
 from jobs.states import State
 from tests.browser.chromium import Browser
-from tests.cluster import until
 
 TRACEBACK = (
     "Traceback (most recent call last):\n"
