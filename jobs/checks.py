@@ -28,7 +28,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """E001: JOBS. E002: Q_CLUSTER. E003: app order. E004: USE_TZ. E005, W001: the database.
 
     E006: atomic jobs on a database with one writer. E007: AROUND. W002: django-q2's broker.
-    E008, W003: TASKS, see `backends`. E009: DASHBOARD_FUNCTIONS.
+    E008, W003: TASKS, see `backends`. E010: DASHBOARD_FUNCTIONS.
     """
     messages: list[CheckMessage] = []
     for problem in jobs_problems():
@@ -152,7 +152,7 @@ def _check_dashboard_functions() -> Iterator[CheckMessage]:
             yield Error(
                 f"JOBS['DASHBOARD_FUNCTIONS'] names {path!r}, which can't be a job: {error}",
                 hint="Give the dotted path of a function at the top level of a module.",
-                id=f"{LABEL}.E009",
+                id=f"{LABEL}.E010",
             )
 
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from ..conf import conf
 from ..masking import Scrubber
 from ..models import HistoryEntry, Job
+from ..serialization import JSONText
 from ..states import FINAL, State
 from . import literals, tracebacks, words
 
@@ -218,7 +219,9 @@ def _stay(entry: HistoryEntry) -> Stay:
 def _tell_of_runs(job: Job, stays: Sequence[Stay]) -> None:
     """Read what the runs that are shown came to, and whose pauses are those of retries."""
     shown = [stay.pk for stay in stays[-CARDS - 1 :] if stay.pk]
-    rows = HistoryEntry.objects.using(conf.DATABASE).filter(pk__in=shown).exclude(data="{}")
+    rows = (
+        HistoryEntry.objects.using(conf.DATABASE).filter(pk__in=shown).exclude(data=JSONText("{}"))
+    )
     kept = {pk: data for pk, data in rows.values_list("pk", "data") if isinstance(data, dict)}
     ran = len(stays) > READ
     run: dict[str, Any] = {}

@@ -30,7 +30,12 @@ def refusal(path: str) -> str:
     return "" if listed or isinstance(target, JobFunction) else _not_offered(path)
 
 
-def paths() -> list[str]:
+def is_offered(path: str) -> bool:
+    """Whether the function at `path` may be run by form."""
+    return not refusal(path)
+
+
+def names() -> list[str]:
     """Return the dotted paths of the functions that may be run by form, in order.
 
     Declared ones are found in modules imported so far, and in `jobs` and `tasks` of each app.

@@ -94,14 +94,14 @@ def time_tag(moment: datetime | None, now: datetime | None = None) -> SafeString
     )
 
 
-def call_text(call: Any, limit: int = 200) -> str:
+def call_text(call: Any, limit: int = 200, func: str = "") -> str:
     """Return arguments as they are written in a call, masked, cut at `limit` characters.
 
-    `call`: a job or recurring job, whose function's signature tells which positional arguments
-    are secrets; or the arguments alone.
+    `call`: a job or recurring job, or its arguments. The signature of its function, or of that at
+    the path `func`, tells which positional arguments are secrets.
     """
-    func = getattr(call, "func", "")
-    args, kwargs = masking.call(call.arguments if func else call)
+    args, kwargs = masking.call(getattr(call, "arguments", call))
+    func = func or getattr(call, "func", "")
     name_of = masking.names(func)
     given = [("", name_of(position), value) for position, value in enumerate(args[:limit])]
     given += [(f"{name}=", name, value) for name, value in islice(kwargs.items(), limit)]

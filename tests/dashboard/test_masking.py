@@ -70,6 +70,7 @@ def test_nothing_and_yes_and_no_tell_nothing():
 def test_lists_of_jobs_show_no_secret():
     job = Job(func=f"{HERE}.charge", arguments={"args": [7, "hunter2hunter2"], "kwargs": {}})
     assert words.call_text(job) == f'(7, "{MASK}")'
+    assert words.call_text(job.arguments, func=job.func) == words.call_text(job)
     assert "hunter2" not in words.call_text({"args": [], "kwargs": {"card": {"cvv": "hunter2"}}})
 
 
