@@ -191,7 +191,7 @@ def _of_servers(page: Page) -> Iterator[Line]:
     url = _url(page, Server, "server_changelist")
     if not numbers.servers:
         waiting = numbers.states[State.ENQUEUED]
-        text = _("nothing will be processed; %(jobs)s wait") % {"jobs": _jobs(waiting)}
+        text = _("nothing will be processed; %(jobs)s waiting") % {"jobs": _jobs(waiting)}
         yield Line("no-server", "danger", "warn", _("No server runs"), text, url, _("Servers"))
     for name, beat, held in found.servers:
         text = _("no heartbeat for %(time)s, holds %(jobs)s") % {
@@ -262,7 +262,7 @@ def _of_queues(page: Page) -> Iterator[Line]:
         url = page.url("job_state", State.ENQUEUED, queue=queue)
         yield Line("behind", "info", "scheduled", title, text, url, _("Jobs"))
     for queue, count in found.paused[:LINES]:
-        text = _("%(by)s%(ago)s, %(jobs)s wait") % {
+        text = _("%(by)s%(ago)s, %(jobs)s waiting") % {
             "by": _("by %(name)s, ") % {"name": queue.paused_by} if queue.paused_by else "",
             "ago": words.relative(queue.paused_at, numbers.database_time),
             "jobs": _jobs(Count(count)),
