@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import django
@@ -28,7 +29,8 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """E001: JOBS. E002: Q_CLUSTER. E003: app order. E004: USE_TZ. E005, W001: the database.
 
     E006: atomic jobs on a database with one writer. E007: AROUND. W002: django-q2's broker.
-    E008, W003: TASKS, see `backends`. E010: DASHBOARD_FUNCTIONS.
+    E008, W003: TASKS, see `backends`. E009: PROMETHEUS without its package.
+    E010: DASHBOARD_FUNCTIONS.
     """
     messages: list[CheckMessage] = []
     for problem in jobs_problems():
@@ -49,6 +51,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     messages += _check_dashboard_functions()
     messages += _check_broker()
     messages += _check_tasks()
+    messages += _check_prometheus()
     return messages
 
 
@@ -181,4 +184,13 @@ def _check_tasks() -> Iterator[CheckMessage]:
             "django_tasks is not in INSTALLED_APPS: nothing checks TASKS.",
             hint="Add 'django_tasks' to INSTALLED_APPS.",
             id=f"{LABEL}.W003",
+        )
+
+
+def _check_prometheus() -> Iterator[CheckMessage]:
+    if conf.PROMETHEUS is True and find_spec("prometheus_client") is None:
+        yield Error(
+            "JOBS['PROMETHEUS'] is True, but the package prometheus-client is not installed.",
+            hint="Install django-bonfire[prometheus], or set JOBS['PROMETHEUS'] to False.",
+            id=f"{LABEL}.E009",
         )

@@ -188,6 +188,10 @@ SETTINGS: dict[str, Setting] = {
     "NOTIFY": Setting(True, _boolean),
     # Default: 2 where servers are notified, else 1.
     "POLL_SECONDS": Setting(None, _optional(_number(0.01, 5))),
+    # Numbers for Prometheus: whether they are served, and the token that a scraper may show
+    # (else it needs a user who may see jobs).
+    "PROMETHEUS": Setting(False, _boolean),
+    "PROMETHEUS_TOKEN": Setting(None, _optional(_text)),
     # Recycling of workers; None means never.
     "RECYCLE_JOBS": Setting(None, _optional(_whole(1))),
     "MAX_RSS_KB": Setting(None, _optional(_whole(1))),
@@ -410,6 +414,8 @@ class Conf:
     SHUTDOWN_SECONDS: float
     NOTIFY: bool
     POLL_SECONDS: float
+    PROMETHEUS: bool
+    PROMETHEUS_TOKEN: str | None
     RECYCLE_JOBS: int | None
     MAX_RSS_KB: int | None
 

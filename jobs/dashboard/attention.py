@@ -191,7 +191,7 @@ def _of_servers(page: Page) -> Iterator[Line]:
     url = _url(page, Server, "server_changelist")
     if not numbers.servers:
         waiting = numbers.states[State.ENQUEUED]
-        text = _("nothing will be processed; %(jobs)s wait") % {"jobs": _jobs(waiting)}
+        text = _("nothing will be processed; %(jobs)s waiting") % {"jobs": _jobs(waiting)}
         yield Line("no-server", "danger", "warn", _("No server runs"), text, url, _("Servers"))
     for name, beat, held in found.servers:
         text = _("no heartbeat for %(time)s, holds %(jobs)s") % {
@@ -199,7 +199,7 @@ def _of_servers(page: Page) -> Iterator[Line]:
             "jobs": _jobs(Count(held)),
         }
         title = _("%(server)s is silent") % {"server": name}
-        yield Line(f"silent-{name}", "danger", "warn", title, text, url, _("Open servers"))
+        yield Line(f"silent-{name}", "danger", "warn", title, text, url, _("Servers"))
     ahead = numbers.clocks_differ_by
     if abs(ahead) > frame.CLOCK_WARNING_SECONDS:
         values = {"time": words.duration(abs(ahead))}
@@ -231,13 +231,11 @@ def _of_jobs(page: Page) -> Iterator[Line]:
             "function": group.func,
             "ago": words.relative(group.last, numbers.database_time),
         }
-        yield Line(
-            f"error-{group.key}", "danger", "failed", title, text, failed, _("Open failed jobs")
-        )
+        yield Line(f"error-{group.key}", "danger", "failed", title, text, failed, _("Failed jobs"))
     if rest := found.groups[LINES:]:
         title = _("%(count)s more kinds of error") % {"count": len(rest)}
         text = _("%(jobs)s in the last 24 h") % {"jobs": words.jobs(sum(g.count for g in rest))}
-        yield Line("errors", "danger", "failed", title, text, failed, _("Open failed jobs"))
+        yield Line("errors", "danger", "failed", title, text, failed, _("Failed jobs"))
     for func, count in list(found.missing.items())[:LINES]:
         title = _("%(function)s is missing") % {"function": func}
         text = _("workers can't import it; %(jobs)s are tried again every %(time)s") % {
@@ -245,12 +243,12 @@ def _of_jobs(page: Page) -> Iterator[Line]:
             "time": words.duration(conf.MISSING_FUNCTION_RETRY_SECONDS),
         }
         url = page.url("job_state", State.SCHEDULED)
-        yield Line(f"missing-{func}", "danger", "warn", title, text, url, _("Open scheduled jobs"))
+        yield Line(f"missing-{func}", "danger", "warn", title, text, url, _("Scheduled jobs"))
     if numbers.retries >= MANY_RETRIES:
         title = _("%(count)s jobs are to be retried") % {"count": numbers.retries}
         url = _first(page, "job_retries") or page.url("job_state", State.SCHEDULED)
         text = _("their attempts fail faster than they are repeated")
-        yield Line("retries", "warning", "repeat", title, text, url, _("Open retries"))
+        yield Line("retries", "warning", "repeat", title, text, url, _("Retries"))
 
 
 def _of_queues(page: Page) -> Iterator[Line]:
@@ -262,9 +260,9 @@ def _of_queues(page: Page) -> Iterator[Line]:
         )
         text = _("its oldest job has waited for %(time)s") % {"time": words.duration(seconds)}
         url = page.url("job_state", State.ENQUEUED, queue=queue)
-        yield Line("behind", "info", "scheduled", title, text, url, _("Open queue"))
+        yield Line("behind", "info", "scheduled", title, text, url, _("Jobs"))
     for queue, count in found.paused[:LINES]:
-        text = _("%(by)s%(ago)s, %(jobs)s wait") % {
+        text = _("%(by)s%(ago)s, %(jobs)s waiting") % {
             "by": _("by %(name)s, ") % {"name": queue.paused_by} if queue.paused_by else "",
             "ago": words.relative(queue.paused_at, numbers.database_time),
             "jobs": _jobs(Count(count)),
@@ -273,7 +271,7 @@ def _of_queues(page: Page) -> Iterator[Line]:
             text += f": {queue.paused_reason}"
         title = _("Queue %(queue)s is paused") % {"queue": queue.name}
         url = _url(page, Queue, "queue_changelist")
-        yield Line(f"paused-{queue.name}", "warning", "pause", title, text, url, _("Open queues"))
+        yield Line(f"paused-{queue.name}", "warning", "pause", title, text, url, _("Queues"))
 
 
 def _of_recurring(page: Page) -> Iterator[Line]:

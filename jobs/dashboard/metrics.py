@@ -72,7 +72,7 @@ def shared(key: Hashable, seconds: float, compute: Callable[[], T]) -> T:
     """Return what `compute` returned for `key`, at most `seconds` ago, in this process.
 
     One request computes, others for the same key wait for its answer. What is returned is shared
-    by all users and languages: no texts, and nobody may change it.
+    by all users: nobody may change it, and texts need their language in the key.
     """
     key = (conf.DATABASE, key)
     with _lock:

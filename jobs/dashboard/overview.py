@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.http import HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from django.utils import formats, timezone
+from django.utils.translation import get_language, gettext_lazy, pgettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from ..states import State
 from . import attention, charts, counting, figures, metrics, words
@@ -61,7 +62,7 @@ def page(page: Page) -> HttpResponse:
         {
             "tiles": tiles(),
             "realtime": realtime(figures.recent()),
-            "history": history(period),
+            "history": _drawn_history(period),
             "periods": [
                 (name, title, name == period.name) for name, title in PERIOD_TITLES.items()
             ],
@@ -141,6 +142,21 @@ def realtime(recent: Recent) -> dict[str, Any]:
             for sample in recent.samples[::-1][::every]
         ],
     }
+
+
+def _drawn_history(period: Period) -> dict[str, Any]:
+    """Return the graph and its table as HTML: they change slowly, and are most of a live answer."""
+
+    def draw() -> dict[str, Any]:
+        values = {"history": history(period)}
+        return {
+            "period": period,
+            "graph": render_to_string("jobs/dashboard/history_graph.html", values),
+            "table": render_to_string("jobs/dashboard/history_rows.html", values),
+        }
+
+    key = ("history", period, str(timezone.get_current_timezone()), get_language())
+    return metrics.shared(key, figures.HOUR_SECONDS, draw)
 
 
 def history(period: Period) -> dict[str, Any]:
