@@ -10,7 +10,7 @@ import django_tables2 as tables  # type: ignore[import-untyped]
 from django.template.loader import get_template
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
@@ -138,7 +138,7 @@ def rendered(table: RecurringTable, page: Page) -> list[SafeString]:
         known = _rendered.get(key) if page.is_update else None
         if known is None:
             context = {**may, "act": act, "record": record, "cells": list(row.items())}
-            known = template.render(context)
+            known = mark_safe(template.render(context))  # noqa: S308 - a template escapes
             if len(_rendered) > KEPT:
                 _rendered.clear()
             _rendered[key] = known
