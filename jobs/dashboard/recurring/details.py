@@ -16,7 +16,7 @@ from ...models import RecurringJob
 from .. import words
 from ..pages import Page
 from . import cron, runs
-from .table import on_its_clocks, run_label
+from .table import differs, on_its_clocks, run_label
 
 #: How many occurrences to come are shown.
 OCCURRENCES = 10
@@ -83,11 +83,9 @@ def title_of(field: str) -> str:
 
 def differences(row: RecurringJob) -> list[Difference]:
     """Return where the row differs from what the code declared last."""
-    said = row.declared if isinstance(row.declared, dict) else {}
     found = []
-    for name, value in said.items():
-        if getattr(row, name, value) == value:
-            continue
+    for name in differs(row):
+        value = row.declared[name]
         title = title_of(name)
         shown = (
             words.call_text(value) if name == "arguments" else words.call_text({"args": [value]})
