@@ -280,3 +280,18 @@ def test_a_job_that_has_expired_leaves_the_time_of_the_last_run(admin_client, ro
 
     assert "2 d ago" in shown(admin_client)
     assert "its jobs have expired" in page_of(admin_client, row)
+
+
+def test_secrets_are_masked_on_its_page(admin_client):
+    row = make("login", arguments={"args": [], "kwargs": {"token": "abc123"}})
+
+    assert "abc123" not in page_of(admin_client, row)
+
+
+@pytest.mark.parametrize("arguments", ["text", [1], {"args": 1, "kwargs": []}, {}])
+def test_odd_arguments_are_no_fault_of_the_page(admin_client, arguments):
+    row = make("odd", arguments=arguments)
+
+    assert "a.b(…)" in page_of(admin_client, row)
+    url = reverse("admin:jobs_recurringjob_edit", args=[row.pk])
+    assert admin_client.get(url).status_code == 200
