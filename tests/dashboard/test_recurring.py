@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -128,7 +129,7 @@ def test_the_strip_shows_the_last_twenty_runs_the_newest_at_the_right(row):
 def test_the_number_of_statements_does_not_depend_on_the_rows(admin_client):
     def statements():
         metrics.snapshot()
-        with CaptureQueriesContext(runs.RecurringJob.objects.db and _connection()) as queries:
+        with CaptureQueriesContext(connections[conf.DATABASE]) as queries:
             shown(admin_client)
         return len(queries)
 
@@ -140,12 +141,6 @@ def test_the_number_of_statements_does_not_depend_on_the_rows(admin_client):
             run(make(f"n{number:03}-{_}"), State.SUCCEEDED)
 
     assert statements() == few <= 15
-
-
-def _connection():
-    from django.db import connections
-
-    return connections[conf.DATABASE]
 
 
 def test_pages_follow_each_other_by_name(admin_client):
@@ -221,12 +216,14 @@ def test_its_page_shows_ten_runs_to_come_and_those_that_were(admin_client, row, 
 
 
 def test_its_page_says_what_an_operator_changed(admin_client, row):
-    assert "An operator changed" not in page_of(admin_client, row)
+    for page in (page_of(admin_client, row), shown(admin_client)):
+        assert "An operator changed" not in page
     row.queue = "mail"
     jobs.recurring_jobs.edited(row, ["queue"])
 
     page = page_of(admin_client, row)
 
+    assert "An operator changed what the code declares" in shown(admin_client)
     assert "An operator changed what the code declares." in page
     assert "&#x27;default&#x27;" in page
 
@@ -239,6 +236,17 @@ def test_open_pages_get_their_live_parts_only(admin_client, row):
         answer = admin_client.get(url, headers={"HX-Request": "true"}).content.decode()
         assert f'id="{part}" hx-swap-oob="true"' in answer
         assert "<html" not in answer
+
+
+def test_an_open_list_sees_what_changed(admin_client, row):
+    def update():
+        return admin_client.get(reverse(LIST), headers={"HX-Request": "true"}).content.decode()
+
+    assert update() == update()
+    jobs.pause("report", by="anna")
+    assert "Paused by anna" in update()
+    run(row, State.FAILED)
+    assert "Last run: 1 Failed" in update()
 
 
 def test_without_any_the_list_says_how_to_make_one(admin_client):
@@ -272,3 +280,18 @@ def test_a_job_that_has_expired_leaves_the_time_of_the_last_run(admin_client, ro
 
     assert "2 d ago" in shown(admin_client)
     assert "its jobs have expired" in page_of(admin_client, row)
+
+
+def test_secrets_are_masked_on_its_page(admin_client):
+    row = make("login", arguments={"args": [], "kwargs": {"token": "abc123"}})
+
+    assert "abc123" not in page_of(admin_client, row)
+
+
+@pytest.mark.parametrize("arguments", ["text", [1], {"args": 1, "kwargs": []}, {}])
+def test_odd_arguments_are_no_fault_of_the_page(admin_client, arguments):
+    row = make("odd", arguments=arguments)
+
+    assert "a.b(…)" in page_of(admin_client, row)
+    url = reverse("admin:jobs_recurringjob_edit", args=[row.pk])
+    assert admin_client.get(url).status_code == 200

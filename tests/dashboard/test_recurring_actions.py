@@ -99,7 +99,7 @@ def test_resuming_lets_it_go_on(client, operator, rows):
 def test_deleting_is_confirmed_and_leaves_the_jobs(client, operator, rows):
     jobs.trigger("a")
     page = act(client, "delete", rows[:1])
-    assert "Delete 1 recurring job?" in page
+    assert "Delete “a”?" in page
     assert "is declared in code" in page
     assert RecurringJob.objects.count() == 3
 

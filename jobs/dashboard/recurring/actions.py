@@ -58,10 +58,9 @@ def act(page: Page) -> HttpResponse:
         )
         return page.back("recurringjob_changelist")
     if name in _ASKS and _ASKS[name] not in given:
-        chosen = [("action", name), *(("recurring_job", row.pk) for row in rows)]
-        where = page.url("recurringjob_act")
-        query = "&".join(f"{key}={value}" for key, value in chosen)
-        return redirect(f"{where}?{query}")
+        chosen = [row.pk for row in rows]
+        asked = {"action": name, "recurring_job": chosen, "next": given.get("next", "")}
+        return redirect(page.url("recurringjob_act", **asked))
     done = _ACTIONS[name](page, rows, given.get("reason", "").strip()[:255])
     if gone := len(set(ids)) - len(rows):
         done.left.append(
@@ -84,14 +83,24 @@ def ask(page: Page, name: str, rows: Sequence[RecurringJob]) -> HttpResponse:
         return page.missing(_("This recurring job is not there, or no longer."), back=back)
     count = len(rows)
     titles = {
-        "trigger": ngettext("Trigger %(n)d recurring job?", "Trigger %(n)d recurring jobs?", count),
-        "pause": ngettext("Pause %(n)d recurring job?", "Pause %(n)d recurring jobs?", count),
-        "resume": ngettext("Resume %(n)d recurring job?", "Resume %(n)d recurring jobs?", count),
-        "delete": ngettext("Delete %(n)d recurring job?", "Delete %(n)d recurring jobs?", count),
+        "trigger": _("Trigger %(n)d recurring jobs?"),
+        "pause": _("Pause %(n)d recurring jobs?"),
+        "resume": _("Resume %(n)d recurring jobs?"),
+        "delete": _("Delete %(n)d recurring jobs?"),
     }
+    if count == 1:
+        titles = {
+            "trigger": _("Trigger “%(name)s”?"),
+            "pause": _("Pause “%(name)s”?"),
+            "resume": _("Resume “%(name)s”?"),
+            "delete": _("Delete “%(name)s”?"),
+        }
     context = {"rows": rows, "action": name, "list_url": back[0]}
+    context["next"] = page.request.GET.get("next", "")
     context["declared"] = [row for row in rows if row.declared]
-    return page.render("recurring/ask.html", context, title=titles[name] % {"n": count})
+    return page.render(
+        "recurring/ask.html", context, title=titles[name] % {"n": count, "name": rows[0].name}
+    )
 
 
 def _trigger(page: Page, rows: Sequence[RecurringJob], reason: str) -> Done:

@@ -16,7 +16,8 @@ from ...models import RecurringJob
 from .. import words
 from ..pages import Page
 from . import cron, runs
-from .table import on_its_clocks, run_label
+from .secrets import masked_call
+from .table import differs, on_its_clocks, run_label
 
 #: How many occurrences to come are shown.
 OCCURRENCES = 10
@@ -71,9 +72,11 @@ def missing(page: Page, **_address: Any) -> HttpResponse:
 
 def call(row: RecurringJob) -> str:
     """Return the call that each of its jobs makes, secrets masked."""
-    if isinstance(row.arguments, dict):
-        return f"{row.func}{words.call_text(row.arguments, limit=2000)}"
-    return f"{row.func}(…)"
+    match row.arguments:
+        case {"args": list(), "kwargs": dict()}:
+            masked = masked_call(row.func, row.arguments)
+            return f"{row.func}{words.call_text(masked, limit=2000)}"
+    return f"{row.func}(…)"  # somebody wrote to the column by SQL
 
 
 def title_of(field: str) -> str:
@@ -83,14 +86,13 @@ def title_of(field: str) -> str:
 
 def differences(row: RecurringJob) -> list[Difference]:
     """Return where the row differs from what the code declared last."""
-    said = row.declared if isinstance(row.declared, dict) else {}
     found = []
-    for name, value in said.items():
-        if getattr(row, name, value) == value:
-            continue
+    for name in differs(row):
+        value = row.declared[name]
         title = title_of(name)
-        shown = (
-            words.call_text(value) if name == "arguments" else words.call_text({"args": [value]})
-        )
-        found.append(Difference(title, shown if name == "arguments" else shown[1:-1]))
+        if name == "arguments":
+            shown = words.call_text(masked_call(row.declared.get("func", row.func), value))
+        else:
+            shown = words.call_text({"args": [value]})[1:-1]
+        found.append(Difference(title, shown))
     return found

@@ -8,7 +8,7 @@ from typing import Any
 
 import django_filters  # type: ignore[import-untyped]
 from django.contrib import messages
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -120,9 +120,10 @@ def _told(every: QuerySet[RecurringJob]) -> dict[str, Any]:
         "paused": BoundedCount(every.filter(paused_at__isnull=False)),
         "broken": BoundedCount(every.filter(paused_at=None).exclude(error="")),
     }
-    in_order = every.order_by(F("next_run").asc(nulls_last=True), "pk")
+    coming = Case(When(error="", then=F("next_run")))
+    in_order = every.order_by(coming.asc(nulls_last=True), "pk")
     named = {f"n_{name}": number for name, number in counts.items()}
-    first: dict[str, Any] | None = in_order.values("pk", "name", "next_run", **named).first()  # type: ignore[assignment]  # it does not see annotations
+    first: dict[str, Any] | None = in_order.values("pk", "name", coming=coming, **named).first()  # type: ignore[assignment]  # it does not see annotations
     if first is None:
         return {"parts": [], "next": None}
     total, paused, broken = (Count(first[f"n_{name}"]) for name in counts)
@@ -133,6 +134,6 @@ def _told(every: QuerySet[RecurringJob]) -> dict[str, Any]:
         parts.append(_("%(n)s paused") % {"n": paused})
     if broken:
         parts.append(_("%(n)s with an error") % {"n": broken})
-    moment: datetime | None = first["next_run"]
+    moment: datetime | None = first["coming"]
     following = {"pk": first["pk"], "name": first["name"], "at": words.time_tag(moment)}
     return {"parts": parts, "next": following if moment else None}

@@ -52,9 +52,9 @@ def restored(given: Any, kept: Any) -> Any:
         known = kept if isinstance(kept, dict) else {}
         return {key: restored(inner, known.get(key)) for key, inner in given.items()}
     if isinstance(given, list):
-        known = kept if isinstance(kept, list) else []
+        before = kept if isinstance(kept, list) else []
         return [
-            restored(inner, known[place] if place < len(known) else None)
+            restored(inner, before[place] if place < len(before) else None)
             for place, inner in enumerate(given)
         ]
     return given

@@ -10,7 +10,7 @@ import django_tables2 as tables  # type: ignore[import-untyped]
 from django.template.loader import get_template
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
@@ -74,10 +74,17 @@ class RecurringTable(tables.Table):
         self.page_of_site, self.runs, self.now = page, runs, now
 
     def render_name(self, record: RecurringJob) -> SafeString:
+        mark = SafeString()
+        if differs(record):
+            why = _("An operator changed what the code declares")
+            mark = format_html(
+                ' <span class="label text s-info" title="{}">{}</span>', why, _("edited")
+            )
         return format_html(
-            '<a class="name" href="{}">{}</a><span class="second">{}</span>',
+            '<span><a class="name" href="{}">{}</a>{}</span><span class="second">{}</span>',
             self.page_of_site.url("recurringjob_change", record.pk),
             record.name,
+            mark,
             record.func,
         )
 
@@ -138,7 +145,7 @@ def rendered(table: RecurringTable, page: Page) -> list[SafeString]:
         known = _rendered.get(key) if page.is_update else None
         if known is None:
             context = {**may, "act": act, "record": record, "cells": list(row.items())}
-            known = template.render(context)
+            known = mark_safe(template.render(context))  # noqa: S308 - a template escapes
             if len(_rendered) > KEPT:
                 _rendered.clear()
             _rendered[key] = known
@@ -151,7 +158,7 @@ KEPT = 2000
 _rendered: dict[Any, SafeString] = {}
 _SHOWN = (
     *("pk", "name", "func", "cron", "time_zone", "queue", "next_run", "last_run", "error"),
-    *("paused_at", "paused_by", "paused_reason"),
+    *("paused_at", "paused_by", "paused_reason", "updated_at"),
 )
 
 
@@ -166,6 +173,12 @@ def run_label(page: Page, run: Run, now: datetime) -> SafeString:
         State(run.state).label,
         words.time_tag(run.changed_at, now),
     )
+
+
+def differs(record: RecurringJob) -> list[str]:
+    """Return the columns in which it is not as the code declared it last."""
+    said = record.declared if isinstance(record.declared, dict) else {}
+    return [name for name, value in said.items() if getattr(record, name, value) != value]
 
 
 def on_its_clocks(record: RecurringJob, moment: datetime) -> str:
