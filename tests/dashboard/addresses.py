@@ -29,6 +29,8 @@ class Address:
     samples: tuple[tuple[str, ...], ...] = ((),)
     queries: tuple[str, ...] = ("",)
     status: int = 200
+    #: A fragment that a page fetches; none that a browser opens.
+    is_part: bool = False
 
 
 #: By `<model>_<name>`, as the address is named in the admin's namespace behind the app's label.
