@@ -35,13 +35,12 @@ INSTALLED_APPS = [
     "billing",
     "jobs",  # before django_q, whose qcluster command it replaces
     "django_q",
-    "config.admin.SiteConfig",
+    "config.apps.SiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django_tables2",
 ]
 
 MIDDLEWARE = [

@@ -17,7 +17,8 @@ from django.utils.connection import ConnectionDoesNotExist
 from .bridge import other_broker
 from .conf import SETTINGS, conf, jobs_problems, q_cluster_problems
 from .decorators import declared_atomic
-from .functions import resolve
+from .exceptions import InvalidFunction
+from .functions import resolve, resolve_for_enqueue
 
 LABEL = "jobs"  # only the prefix of the checks' ids
 
@@ -27,7 +28,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """E001: JOBS. E002: Q_CLUSTER. E003: app order. E004: USE_TZ. E005, W001: the database.
 
     E006: atomic jobs on a database with one writer. E007: AROUND. W002: django-q2's broker.
-    E008, W003: TASKS, see `backends`.
+    E008, W003: TASKS, see `backends`. E009: DASHBOARD_FUNCTIONS.
     """
     messages: list[CheckMessage] = []
     for problem in jobs_problems():
@@ -45,6 +46,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         )
     messages += _check_database()
     messages += _check_around()
+    messages += _check_dashboard_functions()
     messages += _check_broker()
     messages += _check_tasks()
     return messages
@@ -137,6 +139,20 @@ def _check_around() -> Iterator[CheckMessage]:
                 hint="Give the dotted path of a function that takes the current job and returns a "
                 "context manager.",
                 id=f"{LABEL}.E007",
+            )
+
+
+def _check_dashboard_functions() -> Iterator[CheckMessage]:
+    if SETTINGS["DASHBOARD_FUNCTIONS"].problem(conf.DASHBOARD_FUNCTIONS):
+        return  # reported as E001
+    for path in conf.DASHBOARD_FUNCTIONS:
+        try:
+            resolve_for_enqueue(path)
+        except InvalidFunction as error:
+            yield Error(
+                f"JOBS['DASHBOARD_FUNCTIONS'] names {path!r}, which can't be a job: {error}",
+                hint="Give the dotted path of a function at the top level of a module.",
+                id=f"{LABEL}.E009",
             )
 
 

@@ -91,6 +91,14 @@ def _paths(value: Any) -> str | None:
     return "must be a list of dotted paths"
 
 
+def _words(value: Any) -> str | None:
+    if isinstance(value, (list, tuple)) and all(
+        isinstance(v, str) and any(c.isalpha() for c in v) for v in value
+    ):
+        return None
+    return "must be a list of words, such as ['password', 'api_key']"
+
+
 def _optional(inner: Validator) -> Validator:
     return lambda value: None if value is None else inner(value)
 
@@ -140,6 +148,33 @@ SETTINGS: dict[str, Setting] = {
     # What a job tells of itself: lines kept for each, and whether all that it logs is kept.
     "LOG_LINES": Setting(200, _whole(0, 10_000)),
     "KEEP_LOG": Setting(False, _boolean),
+    # The dashboard: arguments with one of these words in their name are never shown.
+    "MASKED_ARGUMENTS": Setting(
+        [
+            "password",
+            "passwd",
+            "passphrase",
+            "pwd",
+            "token",
+            "secret",
+            "key",
+            "api_key",
+            "apikey",
+            "authorization",
+            "credential",
+            "cookie",
+            "session_id",
+            "sessionid",
+            "otp",
+            "pin",
+            "cvv",
+            "cvc",
+            "card_number",
+        ],
+        _words,
+    ),
+    # Functions without @job that may be run by form nevertheless: dotted paths.
+    "DASHBOARD_FUNCTIONS": Setting([], _paths),
     # How long the counters of the statistics are kept (at least three days).
     "COUNTERS_EXPIRE_SECONDS": Setting(365 * 86_400, _number(3 * 86_400)),
     # Servers prove that they live, and are given up when they don't.
@@ -360,6 +395,8 @@ class Conf:
     AROUND: list[str]
     LOG_LINES: int
     KEEP_LOG: bool
+    MASKED_ARGUMENTS: list[str]
+    DASHBOARD_FUNCTIONS: list[str]
     MISFIRE_GRACE_SECONDS: float
     TIME_ZONE: str
     SUCCEEDED_EXPIRES_SECONDS: float

@@ -60,6 +60,10 @@ class Enqueuer(Generic[P]):
 _atomic: WeakSet[JobFunction[Any, Any]] = WeakSet()
 
 
+#: For forms that offer functions: all that were declared, as far as they are imported.
+_declared: WeakSet[JobFunction[Any, Any]] = WeakSet()
+
+
 class JobFunction(Generic[P, R]):
     """A function declared with `@job`. Calling it runs it here and now, queueing nothing."""
 
@@ -69,6 +73,7 @@ class JobFunction(Generic[P, R]):
         update_wrapper(self, func)
         self.func = func
         self.options = options
+        _declared.add(self)
         if options.atomic:
             remember_atomic(self)
 
@@ -177,3 +182,8 @@ def remember_atomic(function: JobFunction[Any, Any]) -> None:
 def declared_atomic() -> list[JobFunction[Any, Any]]:
     """Return the functions declared with `atomic=True` so far."""
     return sorted(_atomic, key=repr)
+
+
+def declared() -> list[JobFunction[Any, Any]]:
+    """Return the functions declared as jobs so far."""
+    return list(_declared)

@@ -138,6 +138,15 @@ def parameter_names(func: AnyCallable) -> Mapping[int, str]:
     return dict(enumerate(names))
 
 
+@lru_cache(maxsize=4096)
+def positional_names(func: AnyCallable) -> tuple[Mapping[int, str], str]:
+    """Return the positional parameters' names by position, and the name of `*rest` or ""."""
+    signature = _signature(func)
+    parameters = signature.parameters.values() if signature else ()
+    rest = [p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL]
+    return parameter_names(func), rest[0] if rest else ""
+
+
 def check_call(
     path: str, func: AnyCallable, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> None:

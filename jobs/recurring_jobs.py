@@ -160,6 +160,16 @@ aresume = sync_to_async(resume)
 aremove_recurring = sync_to_async(remove_recurring)
 
 
+def made(row: RecurringJob) -> None:
+    """Save a recurring job that an operator made; no code declares it.
+
+    Raises IntegrityError for a name that is taken.
+    """
+    with transaction.atomic(using=conf.DATABASE):
+        row.save(using=conf.DATABASE, force_insert=True)
+        _set_next_run(row.pk)
+
+
 def edited(row: RecurringJob, fields: Sequence[str]) -> None:
     """Save an operator's edit of `fields`; a changed schedule counts from now.
 

@@ -66,21 +66,23 @@ def context(page: Page) -> dict[str, Any]:
 
 
 def _navigation(page: Page, numbers: metrics.Snapshot) -> list[Link]:
-    route = page.route
+    model, name = (page.route.model, page.route.name) if page.route else (None, "")
     links = []
     if page.can("view", Job):
-        here = route.model is Job and route.name not in ("overview", "retries")
+        here = model is Job and name not in ("overview", "retries")
         links.append(
             Link(_("Jobs"), page.url("job_changelist"), here, _job_badges(numbers)),
         )
-    for model, title, badge in (
+        badge = Badge(str(numbers.retries), "warning" if numbers.retries else "quiet")
+        links.append(Link(_("Retries"), page.url("job_retries"), name == "retries", [badge]))
+    for kind, title, badge in (
         (RecurringJob, _("Recurring jobs"), Badge(str(numbers.recurring))),
         (Server, _("Servers"), _server_badge(numbers)),
         (Queue, _("Queues"), _queue_badge(numbers)),
     ):
-        if page.can("view", model):
-            name = f"{model._meta.model_name}_changelist"
-            links.append(Link(title, page.url(name), route.model is model, [badge]))
+        if page.can("view", kind):
+            url = page.url(f"{kind._meta.model_name}_changelist")
+            links.append(Link(title, url, model is kind or page.request.path == url, [badge]))
     return [*links, *_own_models(page)]
 
 
@@ -89,7 +91,8 @@ def _own_models(page: Page) -> list[Link]:
     found: list[Link] = []
     for app in page.site.get_app_list(page.request):
         if app["app_label"] != Job._meta.app_label:
-            found.append(Link(str(app["name"]), app["app_url"], apart=not found))
+            here = page.request.path.startswith(app["app_url"])
+            found.append(Link(str(app["name"]), app["app_url"], here, apart=not found))
     return found
 
 

@@ -21,7 +21,7 @@ from django.urls import URLPattern, path, register_converter, reverse
 from django.utils.translation import gettext as _
 
 from ..models import Job
-from . import assets, converters, frame, metrics, routes
+from . import assets, converters, frame, metrics, operations, routes
 from .permissions import Permission
 from .routes import Route
 
@@ -34,9 +34,9 @@ TEMPLATES = "jobs/dashboard"
 
 
 class Page:
-    """One request for one page of the dashboard, on one admin site."""
+    """One request for one page of the dashboard, on one admin site; `route`: None elsewhere on it."""
 
-    def __init__(self, request: HttpRequest, site: AdminSite, route: Route) -> None:
+    def __init__(self, request: HttpRequest, site: AdminSite, route: Route | None) -> None:
         self.request, self.site, self.route = request, site, route
         self.started = time.perf_counter()
 
@@ -89,13 +89,16 @@ class Page:
         """
         values = {**context, "page": self, "title": title, "side": side}
         values.update(frame.context(self))
+        if side:
+            values["operations"] = operations.strip(self)
         values["htmx_url"] = self.url("job_htmx", v=assets.version())
         if not self.is_update:
             return TemplateResponse(
                 self.request, f"{TEMPLATES}/{template}", values, status=status
             ).render()
         parts = [f"{TEMPLATES}/{name}" for name in ("nav.html", *live)]
-        values["parts"] = [*parts, f"{TEMPLATES}/side.html"] if side else parts
+        beside = (f"{TEMPLATES}/side.html", f"{TEMPLATES}/operations.html") if side else ()
+        values["parts"] = [*parts, *beside]
         values["oob"] = True
         return TemplateResponse(self.request, f"{TEMPLATES}/live.html", values).render()
 
@@ -119,6 +122,7 @@ def as_view(route: Route, site: AdminSite) -> Callable[..., HttpResponseBase]:
 
     def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         page = Page(request, site, route)
+        request.current_app = site.name
         if not route.permission.held_by(request.user):
             raise PermissionDenied
         if request.method not in route.methods:

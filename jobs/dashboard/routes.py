@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Model
 
-from ..models import Job
+from ..models import Job, Queue, RecurringJob, Server
 from .permissions import Permission
 
 GET, POST = ("GET", "HEAD"), ("POST",)
@@ -37,7 +37,30 @@ ROUTES = (
     Route(Job, "", "changelist", "lists.all_states"),
     Route(Job, "overview/", "overview", "overview.page"),
     Route(Job, "htmx.js", "htmx", "assets.htmx", cacheable=True),
+    Route(Job, "retries/", "retries", "lists.retries"),
+    Route(Job, "failures/", "failures", "failures.page"),
+    Route(Job, "<state:state>/", "state", "lists.of_state"),
+    Route(Server, "", "changelist", "servers.page"),
+    Route(Queue, "", "changelist", "queues.page"),
+    Route(Queue, "act/", "act", "queues.act", "pause", POST),
+    Route(Job, "act/", "act", "acting.act", methods=POST),
+    Route(Job, "operations/", "operations", "operations.page"),
+    Route(Job, "operations/<int:pk>/stop/", "operation_stop", "operations.stop", methods=POST),
+    Route(Job, "<int:pk>/change/", "change", "details.page"),
+    Route(Job, "<int:pk>/run/", "run", "run.page", verb="run", methods=(*GET, *POST)),
     Route(Job, "<state:state>/", "state", "lists.page"),
+    Route(RecurringJob, "", "changelist", "recurring.lists.page"),
+    Route(RecurringJob, "add/", "add", "recurring.editing.add", "add", (*GET, *POST)),
+    Route(RecurringJob, "act/", "act", "recurring.actions.act", methods=(*GET, *POST)),
+    Route(RecurringJob, "preview/", "preview", "recurring.editing.preview"),
+    Route(RecurringJob, "<int:pk>/change/", "change", "recurring.details.page"),
+    Route(
+        RecurringJob, "<int:pk>/edit/", "edit", "recurring.editing.edit", "change", (*GET, *POST)
+    ),
+    Route(RecurringJob, "<int:pk>/delete/", "delete", "recurring.actions.delete_page", "delete"),
+    # Whatever else the admin would take for an id: its own pages are not to be found beside ours.
+    Route(RecurringJob, "<path:unknown>/change/", "unknown", "recurring.details.missing"),
+    Route(RecurringJob, "<path:unknown>/delete/", "unknown_delete", "recurring.details.missing"),
 )
 
 

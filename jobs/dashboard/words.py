@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from django.utils import formats, timezone
@@ -10,6 +11,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+
+from .. import masking
+from . import literals
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -85,28 +89,32 @@ def time_tag(moment: datetime | None, now: datetime | None = None) -> SafeString
     )
 
 
-def call_text(arguments: dict[str, Any], limit: int = 200) -> str:
-    """Return arguments as they are written in a call, cut at `limit` characters."""
+def call_text(call: Any, limit: int = 200) -> str:
+    """Return arguments as they are written in a call, masked, cut at `limit` characters.
+
+    `call`: a job or recurring job, whose function's signature tells which positional arguments
+    are secrets; or the arguments alone.
+    """
+    func = getattr(call, "func", "")
+    args, kwargs = masking.call(call.arguments if func else call)
+    name_of = masking.names(func)
+    given = [("", name_of(position), value) for position, value in enumerate(args[:limit])]
+    given += [(f"{name}=", name, value) for name, value in islice(kwargs.items(), limit)]
     parts: list[str] = []
     length = 0
-    named = arguments.get("kwargs", {}).items()
-    for text in (
-        *(_short(value) for value in arguments.get("args", ())),
-        *(f"{name}={_short(value)}" for name, value in named),
-    ):
-        parts.append(text)
-        length += len(text) + 2
+    for prefix, name, value in given:
+        shown = masking.MASK if masking.hides(name, value) else value
+        parts.append(prefix + literals.short(shown))
+        length += len(parts[-1]) + 2
         if length > limit:
             break
     joined = ", ".join(parts)
     return f"({joined})" if len(joined) <= limit else f"({joined[:limit]}…)"
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, str):
-        return repr(value if len(value) <= 100 else f"{value[:100]}…")
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}…"
+def reason(job: Any) -> str:
+    """Return why a job is in its state, without the secrets among its arguments."""
+    return masking.secrets(job.func, job.arguments)(job.reason) if job.reason else ""
 
 
 def jobs(count: int) -> str:

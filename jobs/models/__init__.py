@@ -4,6 +4,7 @@ from .adopted import Adopted, Source
 from .counter import Counter, Span
 from .history import HistoryEntry
 from .job import Job
+from .operation import Operation
 from .queue import Queue
 from .recurring import RecurringJob
 from .report import JobProgress, LogLine
@@ -16,6 +17,7 @@ __all__ = [
     "Job",
     "JobProgress",
     "LogLine",
+    "Operation",
     "Queue",
     "RecurringJob",
     "Server",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.urls import NoReverseMatch
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -17,6 +18,7 @@ register.filter("duration", words.duration)
 register.filter("number", words.number)
 register.filter("exact", words.exact)
 register.filter("call_text", words.call_text)
+register.filter("reason", words.reason)
 
 
 @register.filter
@@ -65,3 +67,24 @@ def job_log(job: Any) -> progress.Log:
 def oob(context: Any) -> str:
     """What a fragment's root element carries when it replaces that of an open page."""
     return SafeString('hx-swap-oob="true"') if context.get("oob") else ""
+
+
+@register.simple_tag(takes_context=True)
+def query_with(context: Any, **changes: Any) -> str:
+    """The page's query string with other values; empty ones are left out."""
+    query = context["page"].request.GET.copy()
+    query.pop("last", None)
+    for name, value in changes.items():
+        query.pop(name, None)
+        if value not in ("", None):
+            query[name] = str(value)
+    return str(query.urlencode())
+
+
+@register.simple_tag(takes_context=True)
+def page_url_or(context: Any, name: str) -> str:
+    """The address of a page that may not be there (yet), or ""."""
+    try:
+        return str(context["page"].url(name))
+    except NoReverseMatch:
+        return ""

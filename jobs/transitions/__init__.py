@@ -7,7 +7,7 @@ wasted tries. A batch costs a constant number of statements, but for retries and
 times and reasons differ.
 """
 
-from .asking import delete, requeue, reschedule
+from .asking import delete, enqueue_now, requeue, reschedule
 from .claiming import Claims, claim, due_since
 from .crashes import crash, give_back, give_up
 from .creating import create, create_failed, create_many
@@ -28,6 +28,7 @@ __all__ = [
     "create_many",
     "delete",
     "due_since",
+    "enqueue_now",
     "give_back",
     "give_up",
     "give_up_waiting",

@@ -14,16 +14,30 @@ from ..races import repeat_when_raced
 from ..states import MOVES, State
 from .rows import Moved, Row, move, read_ids
 
+ANY = frozenset(State)
+#: What waits for a time or for a parent, and can be told not to.
+WAITING = frozenset({State.SCHEDULED, State.AWAITING})
 
-def requeue(ids: Collection[int], reason: str) -> Moved:
-    """Put jobs back on their queues with all retries; see Moved for what it returns."""
+
+def requeue(ids: Collection[int], reason: str, *, expected: State | None = None) -> Moved:
+    """Put jobs back on their queues with all retries; see Moved for what it returns.
+
+    `expected`: leave alone those that are in another state by now.
+    """
     fresh = {"retries": 0, "crashes": 0, "recovered": False, "missing_since": None}
-    return _ask(ids, State.ENQUEUED, reason, run_at=timezone.now(), **fresh)
+    sources = _only(expected)
+    return _ask(ids, State.ENQUEUED, reason, sources, run_at=timezone.now(), **fresh)
 
 
-def delete(ids: Collection[int], reason: str) -> Moved:
+def enqueue_now(ids: Collection[int], reason: str, *, expected: State | None = None) -> Moved:
+    """End the waiting of jobs, for a time or for a parent; the retries used so far stay used."""
+    sources = _only(expected, WAITING)
+    return _ask(ids, State.ENQUEUED, reason, sources, run_at=timezone.now())
+
+
+def delete(ids: Collection[int], reason: str, *, expected: State | None = None) -> Moved:
     """Delete jobs in any state. One that runs keeps its token until that run has ended."""
-    return _ask(ids, State.DELETED, reason)
+    return _ask(ids, State.DELETED, reason, _only(expected))
 
 
 def reschedule(ids: Collection[int], run_at: datetime, reason: str) -> Moved:
@@ -31,8 +45,18 @@ def reschedule(ids: Collection[int], run_at: datetime, reason: str) -> Moved:
     return _ask(ids, State.SCHEDULED, reason, run_at=run_at)
 
 
+def _only(expected: State | None, among: frozenset[State] = ANY) -> frozenset[State]:
+    return among if expected is None else among & {expected}
+
+
 @repeat_when_raced
-def _ask(ids: Collection[int], target: State, reason: str, **changes: Any) -> Moved:
+def _ask(
+    ids: Collection[int],
+    target: State,
+    reason: str,
+    sources: frozenset[State] = ANY,
+    **changes: Any,
+) -> Moved:
     result = Moved()
     with transaction.atomic(using=conf.DATABASE):
         free: list[Row] = []
@@ -41,7 +65,7 @@ def _ask(ids: Collection[int], target: State, reason: str, **changes: Any) -> Mo
             if row.state != State.PROCESSING and row.claim_token:
                 result.stopping.add(row.id)
                 result.skipped[row.id] = State(row.state)
-            elif running or target not in MOVES[State(row.state)]:
+            elif running or row.state not in sources or target not in MOVES[State(row.state)]:
                 result.skipped[row.id] = State(row.state)
             else:
                 free.append(row)

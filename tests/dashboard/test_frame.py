@@ -41,9 +41,9 @@ def test_an_open_page_gets_its_live_parts_only(admin_client):
     url = reverse("admin:jobs_job_state", args=["failed"])
     part = admin_client.get(url, headers={"HX-Request": "true"}).content.decode()
     assert "<html" not in part
-    for id in ("nav", "side", "rows"):
+    for id in ("nav", "side", "operations", "rows"):
         assert f'id="{id}"' in part
-    assert part.count('hx-swap-oob="true"') == 3
+    assert part.count('hx-swap-oob="true"') == 4
 
 
 def test_who_may_not_see_a_model_sees_no_way_to_it(client, operator):

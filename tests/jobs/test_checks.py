@@ -44,7 +44,9 @@ def test_a_key_like_no_other_gets_the_list(settings):
 
     [message] = errors()
 
-    assert message.hint.startswith("Known: AROUND, COUNTERS_EXPIRE_SECONDS, DATABASE")
+    assert message.hint.startswith(
+        "Known: AROUND, COUNTERS_EXPIRE_SECONDS, DASHBOARD_FUNCTIONS, DATABASE"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Recurring jobs: their list, the page of one, forms, and what can be done with them."""
