@@ -72,7 +72,7 @@ def say_and_fail():
     raise ValueError("boom")
 
 
-@jobs.job(atomic=True)
+@jobs.job(atomic=True, timeout=2)
 def say_and_take_back():
     Group.objects.create(name="never")
     here().progress(1, 2)
