@@ -6,13 +6,14 @@ from .history import HistoryEntry
 from .job import Job
 from .queue import Queue
 from .recurring import RecurringJob
-from .server import Server
+from .server import Order, Server
 
 __all__ = [
     "Adopted",
     "Counter",
     "HistoryEntry",
     "Job",
+    "Order",
     "Queue",
     "RecurringJob",
     "Server",
