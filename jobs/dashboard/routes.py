@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Model
 
-from ..models import Job
+from ..models import Job, Queue, Server
 from .permissions import Permission
 
 GET, POST = ("GET", "HEAD"), ("POST",)
@@ -37,6 +37,10 @@ ROUTES = (
     Route(Job, "", "changelist", "lists.all_states"),
     Route(Job, "overview/", "overview", "overview.page"),
     Route(Job, "htmx.js", "htmx", "assets.htmx", cacheable=True),
+    Route(Server, "", "changelist", "servers.page"),
+    Route(Server, "act/", "act", "servers.act", "stop", POST),
+    Route(Queue, "", "changelist", "queues.page"),
+    Route(Queue, "act/", "act", "queues.act", "pause", POST),
     Route(Job, "<state:state>/", "state", "lists.page"),
 )
 

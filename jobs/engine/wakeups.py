@@ -201,7 +201,13 @@ class Listener:
         queues = frozenset(payloads - {DUE_CHANGED, ORDERS_CHANGED})
         jobs = bool(queues)
         due = poll or echo or DUE_CHANGED in payloads
-        return Hint(work=poll or echo or jobs, due=due, sure=jobs, queues=queues, orders=ORDERS_CHANGED in payloads)
+        return Hint(
+            work=poll or echo or jobs,
+            due=due,
+            sure=jobs,
+            queues=queues,
+            orders=ORDERS_CHANGED in payloads,
+        )
 
     def worked(self) -> None: ...
 
