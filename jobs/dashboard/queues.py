@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import DateTimeField, OuterRef, QuerySet, Subquery
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 
@@ -16,7 +16,7 @@ from ..health import database_now
 from ..models import Job, Queue
 from ..queues import pause_queue, resume_queue
 from ..states import State
-from .counting import BoundedCount, Count
+from .counting import LIMIT, BoundedCount, Count
 from .pages import Page
 from .servers import REASON_LENGTH, log
 
@@ -26,13 +26,26 @@ QUEUES = 200
 
 @dataclass(frozen=True)
 class Row:
-    """A queue as it is shown. `waiting`: seconds that the job to start next has waited."""
+    """A queue as it is shown.
+
+    `waiting`: for how many seconds the oldest job has waited, of those that were counted.
+    """
 
     queue: Queue
     length: Count
     running: Count
     next: Job | None
     waiting: float | None
+
+
+class BoundedOldest(Subquery):
+    """The earliest due time of the first LIMIT + 1 jobs, as an expression in another query."""
+
+    template = "(SELECT MIN(run_at) FROM (%(subquery)s) bounded)"
+    output_field = DateTimeField()
+
+    def __init__(self, jobs: QuerySet[Any], **extra: Any) -> None:
+        super().__init__(jobs.order_by().values("run_at")[: LIMIT + 1], **extra)
 
 
 def page(page: Page) -> HttpResponse:
@@ -84,6 +97,7 @@ def _rows() -> tuple[list[Row], bool]:
         .annotate(
             length=BoundedCount(own.filter(state=State.ENQUEUED)),
             running=BoundedCount(own.filter(state=State.PROCESSING)),
+            oldest=BoundedOldest(own.filter(state=State.ENQUEUED)),
             next_id=Subquery(first.values("pk")[:1]),
         )[: QUEUES + 1]
     )
@@ -93,6 +107,7 @@ def _rows() -> tuple[list[Row], bool]:
     rows = []
     for queue in found[:QUEUES]:
         job = known.get(queue.next_id)
-        waiting = max(0.0, (now - job.run_at).total_seconds()) if job and now else None
+        oldest = queue.oldest
+        waiting = max(0.0, (now - oldest).total_seconds()) if oldest and now else None
         rows.append(Row(queue, Count(queue.length), Count(queue.running), job, waiting))
     return rows, len(found) > QUEUES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -132,7 +132,7 @@ def act(page: Page) -> HttpResponse:
 def log(page: Page, row: Model, what: str, reason: str) -> None:
     """Write into the admin's log what was done to a server or queue, and why."""
     LogEntry.objects.create(
-        user_id=page.request.user.pk,
+        user_id=cast("int", page.request.user.pk),
         content_type=ContentType.objects.get_for_model(row, for_concrete_model=False),
         object_id=str(row.pk),
         object_repr=str(row)[:200],

@@ -1,9 +1,12 @@
 """The page of the queues, where they are paused and resumed."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.urls import reverse
+from django.utils import timezone
 
 from jobs.dashboard import metrics
 from jobs.models import Job, Queue
@@ -101,3 +104,9 @@ def test_an_open_page_gets_the_rows_anew(admin_client, mail):
     part = admin_client.get(reverse(URL), headers={"HX-Request": "true"}).content.decode()
     assert 'id="queue-rows"' in part
     assert "<html" not in part
+
+
+def test_the_oldest_job_counts_though_others_come_first(admin_client, mail):
+    job(state=State.ENQUEUED, priority=5)
+    job(state=State.ENQUEUED, run_at=timezone.now() - timedelta(minutes=7, seconds=20))
+    assert "7 min" in admin_client.get(reverse(URL)).content.decode()
