@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         StillStopping,
         UnknownQueue,
         UnknownRecurringJob,
+        UnknownServer,
     )
     from .progress import track
     from .queues import apause_queue, aresume_queue, pause_queue, resume_queue
@@ -57,6 +58,14 @@ if TYPE_CHECKING:
         remove_recurring,
         resume,
         trigger,
+    )
+    from .servers import (
+        aquiet_server,
+        aresume_server,
+        astop_server,
+        quiet_server,
+        resume_server,
+        stop_server,
     )
 
 __version__ = "0.1.0"
@@ -108,6 +117,13 @@ _HOME = {
     "remove_recurring": "recurring_jobs",
     "resume": "recurring_jobs",
     "trigger": "recurring_jobs",
+    "UnknownServer": "exceptions",
+    "aquiet_server": "servers",
+    "aresume_server": "servers",
+    "astop_server": "servers",
+    "quiet_server": "servers",
+    "resume_server": "servers",
+    "stop_server": "servers",
 }
 
 __all__ = [
@@ -123,19 +139,23 @@ __all__ = [
     "StillStopping",
     "UnknownQueue",
     "UnknownRecurringJob",
+    "UnknownServer",
     "acontinue_with",
     "adelete",
     "aenqueue",
     "aenqueue_many",
     "apause",
     "apause_queue",
+    "aquiet_server",
     "arecurring",
     "aremove_recurring",
     "arequeue",
     "areschedule",
     "aresume",
     "aresume_queue",
+    "aresume_server",
     "aschedule",
+    "astop_server",
     "atrigger",
     "continue_with",
     "current",
@@ -145,14 +165,17 @@ __all__ = [
     "job",
     "pause",
     "pause_queue",
+    "quiet_server",
     "recurring",
     "remove_recurring",
     "requeue",
     "reschedule",
     "resume",
     "resume_queue",
+    "resume_server",
     "schedule",
     "signals",
+    "stop_server",
     "testing",
     "track",
     "trigger",

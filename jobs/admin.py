@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.helpers import ActionForm
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -21,12 +21,10 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from .conf import conf
 from .dashboard import pages
 from .models import HistoryEntry, Job, Queue, RecurringJob, Server
-from .queues import pause_queue, resume_queue
 
 #: No list counts further, so that it costs the same however long the table is.
 COUNT_LIMIT = 10_000
@@ -183,7 +181,7 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):
 
 @admin.register(Server)
 class ServerAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("name", "host", "pid", "started_at", "heartbeat_at", "queues", "workers")
+    """Its list is the dashboard's; here, a server can be looked at."""
 
 
 class ReasonForm(ActionForm):
@@ -202,53 +200,8 @@ class WithReason:
 
 
 @admin.register(Queue)
-class QueueAdmin(WithReason, ReadOnly, admin.ModelAdmin):
-    list_display = ("name", "status", "paused_at", "paused_by", "paused_reason", "created_at")
-    actions = ("pause", "resume")
-
-    def has_change_permission(self, request: HttpRequest, *args: Any) -> bool:
-        """Queues are paused and resumed in the list; none is edited."""
-        return not any(args) and admin.ModelAdmin.has_change_permission(self, request)
-
-    @admin.display(description=_("state"), ordering="paused_at")
-    def status(self, queue: Queue) -> Any:
-        return _("paused") if queue.paused_at else _("active")
-
-    @admin.action(description=_("Pause the selected queues"), permissions=["change"])
-    def pause(self, request: HttpRequest, chosen: QuerySet[Queue]) -> None:
-        by, reason = request.user.get_username()[:150], request.POST.get("reason", "")[:255]
-        changed = [queue for queue in chosen if pause_queue(queue.name, by=by, reason=reason)]
-        for queue in changed:
-            why = _("Paused: %(reason)s") % {"reason": reason} if reason else _("Paused")
-            self.log_change(request, queue, str(why))
-        self._say(
-            request,
-            ngettext("%(count)d queue was paused", "%(count)d queues were paused", len(changed)),
-            len(changed),
-            chosen,
-            _("was paused already"),
-        )
-
-    @admin.action(description=_("Resume the selected queues"), permissions=["change"])
-    def resume(self, request: HttpRequest, chosen: QuerySet[Queue]) -> None:
-        changed = [queue for queue in chosen if resume_queue(queue.name)]
-        for queue in changed:
-            self.log_change(request, queue, str(_("Resumed")))
-        self._say(
-            request,
-            ngettext("%(count)d queue was resumed", "%(count)d queues were resumed", len(changed)),
-            len(changed),
-            chosen,
-            _("was not paused"),
-        )
-
-    def _say(
-        self, request: HttpRequest, done: str, count: int, chosen: QuerySet[Queue], why_not: Any
-    ) -> None:
-        text, rest = done % {"count": count}, len(chosen) - count
-        if rest:
-            text += f" ({rest} {why_not})"
-        self.message_user(request, f"{text}.", messages.SUCCESS if count else messages.WARNING)
+class QueueAdmin(ReadOnly, admin.ModelAdmin):
+    """Its list is the dashboard's; here, a queue can be looked at."""
 
 
 @admin.register(RecurringJob)

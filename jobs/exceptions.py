@@ -44,6 +44,10 @@ class UnknownQueue(JobsError, LookupError):
     """No job and no setting has named this queue so far."""
 
 
+class UnknownServer(JobsError, LookupError):
+    """No server of this name runs."""
+
+
 class Interruption(BaseException):
     """Raised in a job's function to end it.
 

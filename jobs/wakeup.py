@@ -24,10 +24,12 @@ logger = logging.getLogger(__name__)
 #: they have passed.
 WINDOW_SECONDS = 0.005
 
-#: Payloads that say: the earliest due time may have changed; a queue was paused or resumed. No
-#: queue's name begins with a space, so the latter makes a dispatcher read its list of queues.
+#: Payloads that say: the earliest due time may have changed; a queue was paused or resumed; a
+#: server was given an order. No queue's name begins with a space, so the second makes a
+#: dispatcher read its list of queues.
 DUE_CHANGED = " due"
 QUEUES_CHANGED = " queues"
+ORDERS_CHANGED = " orders"
 
 _last_notify: dict[tuple[str, str], float] = {}
 _known_queues: set[tuple[str, str]] = set()
@@ -101,6 +103,13 @@ def announce_queues() -> None:
     alias = conf.DATABASE
     if can_notify(alias):
         after_commit(partial(_notify, alias, QUEUES_CHANGED))
+
+
+def announce_orders() -> None:
+    """Let the servers look soon what was asked of them, after the caller's commit."""
+    alias = conf.DATABASE
+    if can_notify(alias):
+        after_commit(partial(_notify, alias, ORDERS_CHANGED))
 
 
 def _notify(alias: str, payload: str) -> None:

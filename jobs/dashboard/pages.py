@@ -9,6 +9,7 @@ from functools import wraps
 from importlib import import_module
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
 from django.db import Error
@@ -62,6 +63,10 @@ class Page:
     def url(self, name: str, *args: Any, **query: Any) -> str:
         """Return the address of a page, `name` as in the table of routes: `job_changelist`."""
         return address(self.site, name, *args, **query)
+
+    def say(self, text: str, *, good: bool = False) -> None:
+        """Let the next page begin with this sentence. `good`: something was done."""
+        messages.add_message(self.request, messages.SUCCESS if good else messages.WARNING, text)
 
     def origin(self, fallback: str, *args: Any) -> str:
         """Return where an action was asked for: the field `next`, if it is one of our pages."""

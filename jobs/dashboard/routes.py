@@ -41,9 +41,6 @@ ROUTES = (
     Route(Job, "retries/", "retries", "lists.retries"),
     Route(Job, "failures/", "failures", "failures.page"),
     Route(Job, "<state:state>/", "state", "lists.of_state"),
-    Route(Server, "", "changelist", "servers.page"),
-    Route(Queue, "", "changelist", "queues.page"),
-    Route(Queue, "act/", "act", "queues.act", "pause", POST),
     Route(Job, "act/", "act", "acting.act", methods=POST),
     Route(Job, "operations/", "operations", "operations.page"),
     Route(Job, "operations/<int:pk>/stop/", "operation_stop", "operations.stop", methods=POST),
@@ -61,6 +58,11 @@ ROUTES = (
     # Whatever else the admin would take for an id: its own pages are not to be found beside ours.
     Route(RecurringJob, "<path:unknown>/change/", "unknown", "recurring.details.missing"),
     Route(RecurringJob, "<path:unknown>/delete/", "unknown_delete", "recurring.details.missing"),
+    Route(Server, "", "changelist", "servers.page"),
+    Route(Server, "act/", "act", "servers.act", "stop", POST),
+    Route(Queue, "", "changelist", "queues.page"),
+    Route(Queue, "act/", "act", "queues.act", "pause", POST),
+    Route(Job, "<state:state>/", "state", "lists.page"),
 )
 
 

@@ -54,6 +54,9 @@ class Cell:
     def touch(self) -> None:
         _DOUBLE.pack_into(self._memory, self._offset, time.monotonic())
 
+    def clear(self) -> None:
+        _DOUBLE.pack_into(self._memory, self._offset, 0.0)
+
     def get(self) -> float:
         return float(_DOUBLE.unpack_from(self._memory, self._offset)[0])
 
@@ -196,7 +199,7 @@ class Arena:
     """The shared memory of one cluster: pulses, the last confirmed heartbeat, and slots."""
 
     def __init__(self, slots: int) -> None:
-        header = 5 * _DOUBLE.size
+        header = 7 * _DOUBLE.size
         self._memory = mmap.mmap(-1, header + slots * _SLOT_SIZE)
         self.sentinel_pulse = Cell(self._memory, 0)
         self.dispatcher_pulse = Cell(self._memory, 8)
@@ -205,4 +208,8 @@ class Arena:
         self.confirmed = Cell(self._memory, 24)
         #: When the dispatcher last heard that something may be due earlier than was known.
         self.due_hint = Cell(self._memory, 32)
+        #: When the dispatcher last heard that some server was given an order.
+        self.order_hint = Cell(self._memory, 40)
+        #: Since when this server takes no new jobs, because somebody said so; 0: it does.
+        self.quiet = Cell(self._memory, 48)
         self.slots = [Slot(self._memory, i, header + i * _SLOT_SIZE) for i in range(slots)]

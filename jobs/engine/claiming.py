@@ -68,7 +68,7 @@ class Claiming:
 
     def wanted(self) -> int:
         """How many more jobs may be claimed now."""
-        if self.closed:
+        if self.closed or self._queues.quiet:
             return 0
         return self._hands.crew.wanted(len(self._hands.buffer), wary=self._skipped > 0)
 

@@ -203,6 +203,10 @@ class Dispatcher:
                     self._stop()
                 case ("finish",):
                     self._finish()
+        quiet = bool(self.arena.quiet.get())
+        if quiet != self.queues.quiet:
+            self.queues.quiet = quiet
+            self.recalling.queues_changed()
 
     def _welcome(self, index: int, pid: int, fd: int) -> None:
         line = Line(index, pid, socket.socket(fileno=fd), self.arena.slots[index])
@@ -375,6 +379,8 @@ class Dispatcher:
             self.claiming.hear(sure=hint.sure)
             # The first job of a new queue should not wait for the list of queues to grow stale.
             self.queues.hint(hint.queues)
+        if hint.orders:
+            self.arena.order_hint.touch()
         if hint.due:
             self.due.hint()
             self.arena.due_hint.touch()

@@ -16,7 +16,7 @@ from .. import continuations, signals, transitions
 from ..clock import DatabaseNow
 from ..conf import conf
 from ..health import database_now
-from ..models import Job, Queue, Server, compiled
+from ..models import Job, Order, Queue, Server, compiled
 from ..queues import add_missing as add_missing_queues
 from ..wakeup import announce, can_notify
 from . import database, identity, wire
@@ -93,6 +93,10 @@ class Housekeeping:
         self._outbox = wire.Outbox(control)
         self._due: dict[Callable[[], Any], float] = {}
         self._upkeep = Upkeep(self.outage)
+        # A successor of one that died goes by what that one had passed on.
+        self._order = Order.QUIET if self.arena.quiet.get() else Order.NONE
+        self._order_heard = 0.0  # up to which hint at an order it has been read
+        self._cpu: tuple[float, float] | None = None  # when, and how many seconds until then
 
     def run(self) -> None:
         """Keep house until the sentinel says stop, then sign off."""
@@ -104,6 +108,9 @@ class Housekeeping:
                 continue
             self._scheduler.work()
             self._every(TICK_SECONDS, self._look_around)
+            if (hinted := self.arena.order_hint.get()) > self._order_heard:
+                self._order_heard = hinted
+                self._due.pop(self._look_after_servers, None)
             self._every(
                 _read_seconds() if self._others else conf.HEARTBEAT_SECONDS,
                 self._look_after_servers,
@@ -151,7 +158,7 @@ class Housekeeping:
         servers = Server.objects.using(conf.DATABASE)
         if not self.arena.confirmed.get():
             host, boot_id, pid_namespace, pid, started = self.sentinel
-            servers.get_or_create(
+            _row, created = servers.get_or_create(
                 name=self.server,
                 defaults={
                     "host": host,
@@ -165,6 +172,8 @@ class Housekeeping:
                     "queues": self.queues or [],
                 },
             )
+            if not created:  # what was asked of an earlier server of this name is not for us
+                servers.filter(name=self.server).exclude(order=Order.NONE).update(order=Order.NONE)
             signals.server_started.send_robust(sender=Server, server=self.server)
         elif not servers.filter(name=self.server).update(
             heartbeat_at=DatabaseNow(),
@@ -195,7 +204,13 @@ class Housekeeping:
                 memory += process.memory_info().rss
         except psutil.Error:
             return {}
-        return {"cpu_seconds": round(cpu, 2), "memory_mb": round(memory / 2**20, 1)}
+        load = {"cpu_seconds": round(cpu, 2), "memory_mb": round(memory / 2**20, 1)}
+        now, before = time.monotonic(), self._cpu
+        self._cpu = now, cpu
+        if before and now > before[0]:
+            # Of one core; a worker that has ended takes its seconds along.
+            load["cpu_percent"] = round(max(0.0, 100 * (cpu - before[1]) / (now - before[0])), 1)
+        return load
 
     def _sign_off(self) -> None:
         """Remove this server's row; if rows are still held, they come back as recovered."""
@@ -229,7 +244,12 @@ class Housekeeping:
             self._look_after_servers()
 
     def _look_after_servers(self) -> None:
-        others = _others(self.server)
+        # Our own row comes along, so that orders cost no statement of their own.
+        rows = list(_servers())
+        for row in rows:
+            if row[0] == self.server:
+                self._obey(row[-1])
+        others = [row[:-1] for row in rows if row[0] != self.server]
         self._watch.read(time.monotonic())
         self._watch.forget({row[0] for row in others})
         self._others = [Identity(*row[4:]) for row in others]
@@ -239,6 +259,21 @@ class Housekeeping:
                 self._give_up(name, beat, f"server {name} died")
             elif self._watch.dead(name, beat, age):
                 self._give_up(name, beat, f"server {name} gave no sign of life for {age:.0f} s")
+
+    def _obey(self, order: str) -> None:
+        """Do what somebody asks of this server: be quiet, go on, stop."""
+        if order == self._order:
+            return
+        self._order = Order(order)
+        logger.info("%s was asked to %s", self.server, _IN_WORDS[self._order])
+        if self._order == Order.STOP:
+            self._outbox.put(("stop",))
+            return
+        if self._order == Order.QUIET:
+            self.arena.quiet.touch()
+        else:
+            self.arena.quiet.clear()
+        self._outbox.put(("work",))  # the dispatcher sees it at once
 
     def _look_after_orphans(self) -> None:
         """Free jobs held by a server without a row: it had been given up.
@@ -289,9 +324,9 @@ def _read_seconds() -> float:
 
 
 @compiled.query
-def _others(server: str) -> QuerySet[Server, tuple[Any, ...]]:
-    rows = Server.objects.using(conf.DATABASE).exclude(name=server)
-    return rows.values_list("name", "beat", "heartbeat_at", DatabaseNow(), *_IDENTITY)
+def _servers() -> QuerySet[Server, tuple[Any, ...]]:
+    rows = Server.objects.using(conf.DATABASE)
+    return rows.values_list("name", "beat", "heartbeat_at", DatabaseNow(), *_IDENTITY, "order")
 
 
 @compiled.query
@@ -301,6 +336,11 @@ def _next_holder(after: str) -> QuerySet[Job, tuple[str]]:
 
 
 _IDENTITY = ("host", "boot_id", "pid_namespace", "pid", "process_started")
+_IN_WORDS = {
+    Order.NONE: "take jobs again",
+    Order.QUIET: "take no new jobs",
+    Order.STOP: "stop",
+}
 
 
 def run(

@@ -30,6 +30,8 @@ class Queues:
     def __init__(self, own: list[str] | None) -> None:
         self.own = own
         self.paused: frozenset[str] = frozenset()
+        #: Whether the server is to start nothing, as if all its queues were paused.
+        self.quiet = False
         self._known: list[str] = []
         self._read_at = -NEVER
         self._hinted = False
@@ -87,11 +89,15 @@ class Queues:
 
     def is_paused(self, name: str) -> bool:
         """Whether `name`, ours or a claimed job's, is a queue that is paused."""
+        if self.quiet:
+            return True
         ours = self._claimed_as.get(name, name)
         return not self.paused.isdisjoint((name, ours, self._rows.get(ours)))
 
     def in_turn(self) -> list[str]:
         """Return the queues to claim from: the server's own in order, else all of them in turn."""
+        if self.quiet:
+            return []
         if self.own is not None:
             queues = self.own
         else:

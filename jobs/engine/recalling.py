@@ -45,7 +45,7 @@ class Recalling:
 
         `stopping`: what comes back goes to its queue, as nothing is started here any more.
         """
-        now, paused = time.monotonic(), self._queues.paused
+        now, paused = time.monotonic(), self._queues.quiet or self._queues.paused
         looking = now >= self._look_at
         if looking:
             self._look_at = now + LOOK_SECONDS
@@ -64,7 +64,7 @@ class Recalling:
             self._stop_hoarding(now)
 
     def queues_changed(self) -> None:
-        """Hear that the list of queues, or which of them are paused, is another one."""
+        """Hear that the list of queues, or which of them may start jobs, is another one."""
         self._look_at = 0.0
         self._leave_paused()
 
@@ -90,6 +90,9 @@ class Recalling:
 
     def _leave_paused(self) -> None:
         """Give back the jobs of paused queues, without waking anybody for them."""
+        if self._queues.quiet:  # others may take them, so they are told
+            self._chores.give_back(self._hands.let_go(), "its server was made quiet", started=False)
+            return
         is_paused = self._queues.is_paused
         pairs = self._hands.let_go(lambda job: is_paused(job.queue))
         self._chores.give_back_quietly(pairs, "its queue was paused")

@@ -250,6 +250,8 @@ class Sentinel:
                 if message[0] == "drained" and not self.stops:
                     logger.info("%s has worked off what was due", self.plan.server)
                     self._ask_to_stop(1)
+                if message[0] == "stop" and not self.stops:
+                    self._ask_to_stop(1)
                 if message[0] == "buried":
                     self.unburied.pop(message[1], None)
                 if message[0] == "cancel" and (worker := self.workers.get(message[1])):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..conf import conf
-from ..wakeup import DUE_CHANGED, WINDOW_SECONDS, can_notify, channel
+from ..wakeup import DUE_CHANGED, ORDERS_CHANGED, WINDOW_SECONDS, can_notify, channel
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +30,14 @@ class Hint(NamedTuple):
     """There may be work: jobs to claim, or a new earliest due time.
 
     `sure`: somebody said that there are jobs; else it is worth a look. `queues`: where, if that
-    is known.
+    is known. `orders`: a server was given an order, maybe this one.
     """
 
     work: bool
     due: bool
     sure: bool = False
     queues: frozenset[str] | None = None
+    orders: bool = False
 
 
 class Wakeup(Protocol):
@@ -197,10 +198,16 @@ class Listener:
             self._next_poll = now + conf.POLL_SECONDS
         if not (payloads or echo or poll):
             return None
-        queues = frozenset(payloads - {DUE_CHANGED})
+        queues = frozenset(payloads - {DUE_CHANGED, ORDERS_CHANGED})
         jobs = bool(queues)
         due = poll or echo or DUE_CHANGED in payloads
-        return Hint(work=poll or echo or jobs, due=due, sure=jobs, queues=queues)
+        return Hint(
+            work=poll or echo or jobs,
+            due=due,
+            sure=jobs,
+            queues=queues,
+            orders=ORDERS_CHANGED in payloads,
+        )
 
     def worked(self) -> None: ...
 

@@ -8,7 +8,7 @@ from .operation import Operation
 from .queue import Queue
 from .recurring import RecurringJob
 from .report import JobProgress, LogLine
-from .server import Server
+from .server import Order, Server
 
 __all__ = [
     "Adopted",
@@ -18,6 +18,7 @@ __all__ = [
     "JobProgress",
     "LogLine",
     "Operation",
+    "Order",
     "Queue",
     "RecurringJob",
     "Server",

@@ -9,6 +9,14 @@ from django.utils.translation import gettext_lazy as _
 from .fields import JSONTextField
 
 
+class Order(models.TextChoices):
+    """What a server was asked to do and goes on doing."""
+
+    NONE = "", _("none")
+    QUIET = "quiet", _("take no new jobs")
+    STOP = "stop", _("stop")
+
+
 class Server(models.Model):
     """A `qcluster` that lives. Its row goes when it stops or is given up.
 
@@ -28,6 +36,13 @@ class Server(models.Model):
     queues = JSONTextField(_("queues"), default=list)
     workers = JSONTextField(_("workers"), default=list)
     load = JSONTextField(_("CPU and memory"), default=dict)
+    # What somebody asked of it: the server reads it with the rows of the others.
+    order = models.CharField(
+        _("order"), max_length=10, choices=Order.choices, blank=True, default=Order.NONE
+    )
+    ordered_at = models.DateTimeField(_("ordered"), null=True, blank=True)
+    ordered_by = models.CharField(_("ordered by"), max_length=150, blank=True, default="")
+    ordered_reason = models.CharField(_("why"), max_length=255, blank=True, default="")
 
     class Meta:
         verbose_name = _("server")

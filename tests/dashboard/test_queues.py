@@ -1,26 +1,20 @@
-"""The queues' page, and the servers'."""
+"""The page of the queues, where they are paused and resumed."""
 
 from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from jobs.dashboard import metrics
-from jobs.models import Job, Queue, Server
+from jobs.models import Job, Queue
 from jobs.states import State
 
 pytestmark = pytest.mark.django_db
-
-QUEUES, ACT, SERVERS = (
-    "admin:jobs_queue_changelist",
-    "admin:jobs_queue_act",
-    "admin:jobs_server_changelist",
-)
+URL = "admin:jobs_queue_changelist"
+ACT = "admin:jobs_queue_act"
 
 
 @pytest.fixture(autouse=True)
@@ -30,96 +24,89 @@ def _no_numbers_of_other_tests():
     metrics.forget()
 
 
+@pytest.fixture
+def mail():
+    return Queue.objects.create(name="mail")
+
+
 def job(**values):
-    values = {"func": "a.b", "arguments": {"args": [], "kwargs": {}}, "queue": "mail", **values}
-    return Job.objects.create(**values)
+    call = {"args": [], "kwargs": {}}
+    return Job.objects.create(func="shop.send", arguments=call, **{"queue": "mail", **values})
 
 
-def test_a_queue_shows_how_many_jobs_wait_and_run_in_it(admin_client):
-    Queue.objects.create(name="mail")
-    for state in (State.ENQUEUED, State.ENQUEUED, State.PROCESSING, State.FAILED):
-        job(state=state)
-    (queue,) = admin_client.get(reverse(QUEUES)).context["queues"]
-    assert (queue.length, queue.running) == (2, 1)
-    assert queue.oldest is not None
+def act(client, action, queue="mail", **more):
+    data = {"action": action, "queue": queue, **more}
+    return client.post(reverse(ACT), data, follow=True).content.decode()
 
 
-def test_a_queue_is_paused_and_resumed_with_a_note_of_who_and_why(admin_client, admin_user):
-    queue = Queue.objects.create(name="mail")
-    admin_client.post(reverse(ACT), {"action": "pause", "queue": "mail", "reason": "SMTP is down"})
-    queue.refresh_from_db()
-    assert queue.paused_at is not None
-    assert queue.paused_reason == "SMTP is down"
-    page = admin_client.get(reverse(QUEUES)).content.decode()
-    assert "SMTP is down" in page
-    admin_client.post(reverse(ACT), {"action": "resume", "queue": "mail"})
-    queue.refresh_from_db()
-    assert queue.paused_at is None
-    notes = LogEntry.objects.filter(user=admin_user).order_by("id")
-    assert [entry.get_change_message() for entry in notes] == ["Paused: SMTP is down", "Resumed"]
-
-
-def test_the_second_of_two_operators_is_told(admin_client):
-    Queue.objects.create(name="mail", paused_at=timezone.now())
-    page = admin_client.post(reverse(ACT), {"action": "pause", "queue": "mail"}, follow=True)
-    assert "was paused already" in page.content.decode()
-    assert not LogEntry.objects.exists()
-
-
-@pytest.mark.parametrize("posted", [{"action": "pause", "queue": "nowhere"}, {"action": "burn"}])
-def test_what_makes_no_sense_is_refused_with_the_reason(admin_client, posted):
-    page = admin_client.post(reverse(ACT), posted, follow=True)
-    assert page.status_code == 200
-    assert 'class="alert s-failed"' in page.content.decode()
-
-
-def test_who_may_only_look_can_not_pause(client, django_user_model):
-    Queue.objects.create(name="mail")
-    user = django_user_model.objects.create_user(email="o@x.example", password="x", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_queue"))
+def log_in(client, django_user_model, *permissions):
+    user = django_user_model.objects.create_user("op@bonfire.example", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client.force_login(user)
-    assert "Pause" not in client.get(reverse(QUEUES)).content.decode()
-    assert client.post(reverse(ACT), {"action": "pause", "queue": "mail"}).status_code == 403
 
 
-def test_a_foreign_address_is_not_gone_back_to(admin_client):
-    Queue.objects.create(name="mail")
-    posted = {"action": "pause", "queue": "mail", "next": "//evil.example/"}
-    assert admin_client.post(reverse(ACT), posted).url == reverse(QUEUES)
-
-
-def test_the_number_of_statements_does_not_grow_with_the_queues(admin_client):
-    def statements():
-        metrics.forget()
-        with CaptureQueriesContext(connection) as asked:
-            admin_client.get(reverse(QUEUES))
-        return len(asked)
-
-    Queue.objects.create(name="mail")
+def test_a_queue_shows_its_length_what_runs_and_what_comes_next(admin_client, mail):
     job(state=State.ENQUEUED)
-    statements()
-    few = statements()
-    for n in range(30):
-        Queue.objects.create(name=f"q{n}")
-    assert statements() == few <= 15
+    urgent = job(state=State.ENQUEUED, priority=5)
+    job(state=State.PROCESSING)
+    page = admin_client.get(reverse(URL)).content.decode()
+    assert '<td class="r" data-label="Length">2</td>' in page
+    assert '<td class="r" data-label="Running now">1</td>' in page
+    assert f"#{urgent.pk}</a> shop.send" in page
+    assert reverse("admin:jobs_job_state", args=["enqueued"]) + "?queue=mail" in page
 
 
-@pytest.mark.parametrize(("seconds", "word"), [(1, "alive"), (15, "late"), (60, "silent")])
-def test_a_server_is_judged_by_its_last_heartbeat(admin_client, seconds, word):
-    now = timezone.now()
-    Server.objects.create(
-        name="web", host="web", pid=7, heartbeat_at=now - timedelta(seconds=seconds)
-    )
-    (server,) = admin_client.get(reverse(SERVERS)).context["servers"]
-    assert server.status == word
+def test_a_queue_is_paused_and_resumed(admin_client, admin_user, mail):
+    page = act(admin_client, "pause", reason="moving")
+    mail.refresh_from_db()
+    assert (mail.paused_by, mail.paused_reason) == (admin_user.get_username(), "moving")
+    assert "Queue mail was paused." in page
+    assert ": moving" in page
+    assert LogEntry.objects.get().change_message == "Paused: moving"
+    assert "was paused already" in act(admin_client, "pause")
+
+    assert "Queue mail was resumed." in act(admin_client, "resume")
+    mail.refresh_from_db()
+    assert mail.paused_at is None
 
 
-def test_a_server_shows_what_it_runs(admin_client):
-    Server.objects.create(name="web", host="web", pid=7, heartbeat_at=timezone.now())
-    running = job(state=State.PROCESSING, server="web")
-    (server,) = admin_client.get(reverse(SERVERS)).context["servers"]
-    assert server.running == [running]
+def test_an_unknown_queue_or_action_changes_nothing(admin_client, mail):
+    for action, queue in (("pause", "nil"), ("burn", "mail")):
+        assert "no such queue or action" in act(admin_client, action, queue)
 
 
-def test_without_a_server_the_page_warns(admin_client):
-    assert "no job will be processed" in admin_client.get(reverse(SERVERS)).content.decode()
+def test_who_may_only_look_can_not_pause(client, django_user_model, mail):
+    log_in(client, django_user_model, "view_queue")
+    assert reverse(ACT) not in client.get(reverse(URL)).content.decode()
+    assert client.post(reverse(ACT), {"action": "pause", "queue": "mail"}).status_code == 403
+    mail.refresh_from_db()
+    assert mail.paused_at is None
+
+
+def test_a_queue_can_not_be_edited(admin_client, mail):
+    url = reverse("admin:jobs_queue_change", args=["mail"])
+    assert admin_client.post(url, {"paused_by": "eve"}).status_code == 403
+
+
+def test_the_page_costs_the_same_for_many(admin_client, mail, django_assert_num_queries):
+    job(state=State.ENQUEUED)
+    admin_client.get(reverse(URL))
+    with django_assert_num_queries(5):
+        admin_client.get(reverse(URL))
+    for number in range(100):
+        Queue.objects.create(name=f"q{number}")
+        job(queue=f"q{number}", state=State.ENQUEUED)
+    with django_assert_num_queries(5):
+        admin_client.get(reverse(URL))
+
+
+def test_an_open_page_gets_the_rows_anew(admin_client, mail):
+    part = admin_client.get(reverse(URL), headers={"HX-Request": "true"}).content.decode()
+    assert 'id="queue-rows"' in part
+    assert "<html" not in part
+
+
+def test_the_oldest_job_counts_though_others_come_first(admin_client, mail):
+    job(state=State.ENQUEUED, priority=5)
+    job(state=State.ENQUEUED, run_at=timezone.now() - timedelta(minutes=7, seconds=20))
+    assert "7 min" in admin_client.get(reverse(URL)).content.decode()

@@ -4,12 +4,8 @@ from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.admin.models import LogEntry
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 
 import jobs
 from jobs import health, transitions
@@ -223,53 +219,3 @@ def test_elsewhere_a_pause_is_for_the_name_as_it_is_spelled(mail):
 
     assert queues.in_turn() == ["Mail"]
     assert has_due(["Mail"])
-
-
-# The admin
-
-
-def client_of(client, *permissions):
-    user = get_user_model().objects.create_user("ann@example.com", password="x", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client.force_login(user)
-    return client
-
-
-def act(client, action, reason=""):
-    data = {"action": action, "_selected_action": ["mail"], "reason": reason}
-    return client.post(reverse("admin:jobs_queue_changelist"), data, follow=True)
-
-
-def test_a_queue_is_paused_and_resumed_in_the_admin(client, mail):
-    client_of(client, "view_queue", "change_queue")
-
-    page = act(client, "pause", "moving").content.decode()
-
-    mail.refresh_from_db()
-    assert (mail.paused_by, mail.paused_reason) == ("ann@example.com", "moving")
-    assert "1 queue was paused." in page
-    assert LogEntry.objects.get().change_message == "Paused: moving"
-    assert "0 queues were paused (1 was paused already)." in act(client, "pause").content.decode()
-
-    assert "1 queue was resumed." in act(client, "resume").content.decode()
-    mail.refresh_from_db()
-    assert mail.paused_at is None
-
-
-def test_who_may_only_look_can_not_pause(client, mail):
-    client_of(client, "view_queue")
-
-    page = client.get(reverse("admin:jobs_queue_changelist")).content.decode()
-    act(client, "pause")
-
-    assert "Pause the selected" not in page
-    mail.refresh_from_db()
-    assert mail.paused_at is None
-
-
-def test_a_queue_can_not_be_edited_in_the_admin(client, mail):
-    client_of(client, "view_queue", "change_queue")
-    url = reverse("admin:jobs_queue_change", args=["mail"])
-
-    assert client.get(url).status_code == 200
-    assert client.post(url, {"paused_by": "eve"}).status_code == 403

@@ -78,3 +78,56 @@ def test_looking_for_orphans_costs_by_servers_not_by_jobs(housekeeping: Housekee
         housekeeping._look_after_orphans()
 
     assert len(queries) == 4, "a, b, nobody else; and the living"
+
+
+# What is asked of it
+
+
+def row(**values: object) -> Server:
+    return Server.objects.create(
+        name="me", host="h", pid=1, heartbeat_at="2026-01-01T00:00Z", **values
+    )
+
+
+def test_it_reads_what_is_asked_of_it_with_the_rows_of_the_others(
+    housekeeping: Housekeeping,
+) -> None:
+    row()
+    jobs.quiet_server("me")
+
+    with CaptureQueriesContext(connection) as queries:
+        housekeeping._look_after_servers()
+    assert len(queries) == 1
+    assert housekeeping.arena.quiet.get()
+
+    jobs.resume_server("me")
+    housekeeping._look_after_servers()
+    assert not housekeeping.arena.quiet.get()
+
+
+def test_a_successor_of_housekeeping_sees_that_the_server_was_resumed(
+    housekeeping: Housekeeping,
+) -> None:
+    row()
+    housekeeping.arena.quiet.touch()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        successor = Housekeeping("me", None, housekeeping.arena, ours, identity.own())
+        successor._look_after_servers()
+    assert not housekeeping.arena.quiet.get()
+
+
+def test_what_was_asked_of_an_earlier_server_of_its_name_is_not_for_it(
+    housekeeping: Housekeeping,
+) -> None:
+    row(order="stop")
+    housekeeping.arena.sentinel_pulse.touch()
+
+    housekeeping._beat()
+
+    assert Server.objects.get().order == ""
+
+
+def test_cpu_is_told_from_the_second_beat_on(housekeeping: Housekeeping) -> None:
+    assert "cpu_percent" not in housekeeping._load()
+    assert housekeeping._load()["cpu_percent"] >= 0
