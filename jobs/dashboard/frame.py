@@ -73,6 +73,9 @@ def _navigation(page: Page, numbers: metrics.Snapshot) -> list[Link]:
         links.append(
             Link(_("Jobs"), page.url("job_changelist"), here, _job_badges(numbers)),
         )
+        retries = Badge(str(numbers.retries), "warning" if numbers.retries else "quiet")
+        here = route.name == "retries"
+        links.append(Link(_("Retries"), page.url("job_retries"), here, [retries]))
     for model, title, badge in (
         (RecurringJob, _("Recurring jobs"), Badge(str(numbers.recurring))),
         (Server, _("Servers"), _server_badge(numbers)),
