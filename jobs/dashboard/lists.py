@@ -140,7 +140,7 @@ def _show(page: Page, listing: Listing) -> HttpResponse:
     part = paging.cut(tables.light(rows), order, query.dict(), size)
     around = tables.around(part.rows, listing.state, metrics.snapshot().database_time)
     table = listing.table(part.rows, around, page)
-    context = {
+    context: dict[str, Any] = {
         "listing": listing,
         "state": listing.state,
         "table": table,
@@ -196,9 +196,10 @@ def _size(found: Found, query: QueryDict) -> int:
 
 def _judge_position(found: Found, order: Order, query: QueryDict) -> None:
     for name in ("after", "before"):
-        if query.get(name) and order.parse(query[name]) is None:
+        given = query.get(name, "")
+        if given and order.parse(given) is None:
             text = _("“%(value)s” is no position in this list; this is its beginning.")
-            found.ignored.append(text % {"value": query[name][:40]})
+            found.ignored.append(text % {"value": given[:40]})
 
 
 def _shown_again(page: Page, listing: Listing, found: Found) -> Any:

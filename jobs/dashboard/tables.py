@@ -105,8 +105,12 @@ def _cell(css: str = "", label: Any = "") -> dict[str, Any]:
 
 
 def _column(title: Any, css: str = "", *, labelled: bool = True) -> tables.Column:
+    # By its name, a column would be looked up in each row, a parent by a statement of its own.
     return tables.Column(
-        verbose_name=title, empty_values=(), attrs=_cell(css, title if labelled else "")
+        accessor="pk",
+        verbose_name=title,
+        empty_values=(),
+        attrs=_cell(css, title if labelled else ""),
     )
 
 
