@@ -144,7 +144,7 @@ def _show(page: Page, listing: Listing) -> HttpResponse:
         "listing": listing,
         "state": listing.state,
         "table": table,
-        "part": part,
+        "slice": part,
         "found": found,
         "total": _total(listing, found),
         "heads": _heads(listing, order, table, query),
@@ -255,7 +255,7 @@ def _heads(listing: Listing, order: Order, table: Any, query: QueryDict) -> list
                 way = "descending" if order.descending else "ascending"
             other = [o for o in listing.orders if o.name == column.name and o != order]
             url = _changed(query, sort=other[0].param)
-        css = str(column.attrs["th"].get("class", ""))
+        css = str(column.attrs["th"].get("class", "")).replace("id", "")
         heads.append(Head(column.name, str(column.header), css, url, way))
     return heads
 

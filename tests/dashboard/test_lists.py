@@ -147,10 +147,10 @@ def test_pages_are_reached_by_key(admin_client):
         make()
     first = admin_client.get(url("failed"))
     second = admin_client.get(url("failed") + first.context["pager"]["next"])
-    assert len(second.context["part"].rows) == 20
-    assert second.context["part"].rows[0].pk == first.context["part"].rows[-1].pk - 1
+    assert len(second.context["slice"].rows) == 20
+    assert second.context["slice"].rows[0].pk == first.context["slice"].rows[-1].pk - 1
     back = admin_client.get(url("failed") + second.context["pager"]["previous"])
-    assert back.context["part"].rows == first.context["part"].rows
+    assert back.context["slice"].rows == first.context["slice"].rows
     last = admin_client.get(url("failed") + first.context["pager"]["last"])
     assert last.context["pager"]["next"] == ""
 
@@ -191,7 +191,7 @@ def test_the_search_of_the_navigation_goes_through_all_states(admin_client):
     make(func="billing.two", state=State.AWAITING)
     make(func="other")
     answer = admin_client.get(reverse("admin:jobs_job_changelist"), {"q": "billing"})
-    assert [job.func for job in answer.context["part"].rows] == ["billing.two", "billing.one"]
+    assert [job.func for job in answer.context["slice"].rows] == ["billing.two", "billing.one"]
 
 
 def test_without_a_search_all_jobs_are_where_something_is_to_be_done(admin_client):
@@ -250,7 +250,7 @@ def test_retries_are_those_that_failed_before_the_next_one_first(admin_client):
     )
     make(state=State.SCHEDULED)
     answer = admin_client.get(reverse("admin:jobs_job_retries"))
-    assert answer.context["part"].rows == [soon, late]
+    assert answer.context["slice"].rows == [soon, late]
     page = answer.content.decode()
     assert ">Oops<" in page
     assert "2 of 11" in page
@@ -261,3 +261,12 @@ def test_retries_are_those_that_failed_before_the_next_one_first(admin_client):
 
 def test_without_retries_all_is_well(admin_client):
     assert "No job is to be retried." in text(admin_client, reverse("admin:jobs_job_retries"))
+
+
+def test_an_update_has_the_rows_of_the_list_with_their_boxes(admin_client):
+    old, new = make(), make(func="new.one")
+    headers = {"HX-Request": "true", "X-Shown": str(old.pk)}
+    part = text(admin_client, url("failed"), headers=headers)
+    assert part.index(f'id="job-{new.pk}"') < part.index(f'id="job-{old.pk}"')
+    assert part.count('name="job"') == 2
+    assert "csrfmiddlewaretoken" not in part
