@@ -255,7 +255,7 @@ def _heads(listing: Listing, order: Order, table: Any, query: QueryDict) -> list
                 way = "descending" if order.descending else "ascending"
             other = [o for o in listing.orders if o.name == column.name and o != order]
             url = _changed(query, sort=other[0].param)
-        css = str(column.attrs["th"].get("class", "")).replace("id", "")
+        css = "" if column.name == "id" else str(column.attrs["th"].get("class", ""))
         heads.append(Head(column.name, str(column.header), css, url, way))
     return heads
 
