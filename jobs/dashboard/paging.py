@@ -1,118 +1,131 @@
-"""Pages by key: what comes after or before a row, never how many rows come before a page.
-
-A position is written `2026-11-24T10:04:37.120000+00:00~4711` (the sorted column and the id of a
-row); that row itself need not exist any more.
-"""
+"""Paging by key: the same cost on each page, and no row twice or left out while jobs move."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.db.models import Model, Q, QuerySet
-from django.utils import timezone
+from django.db.models import Q, QuerySet
 from django.utils.dateparse import parse_datetime
 
-#: The larger ids of no database.
-LARGEST_ID = 2**63 - 1
+from ..models import Job
+
+#: How many rows a page may have.
+SIZES = (20, 50, 100, 500)
+#: No id has more digits.
+ID_DIGITS = 18
 
 
 @dataclass(frozen=True)
 class Order:
-    """By an indexed column of moments, then by id. `newest_first`: descending."""
+    """A way in which a list is sorted; ties by id. Each has its index."""
 
-    column: str
-    newest_first: bool = True
-
-    @property
-    def keys(self) -> tuple[str, str]:
-        sign = "-" if self.newest_first else ""
-        return f"{sign}{self.column}", f"{sign}id"
+    name: str
+    #: A moment of the job, or `pk`.
+    field: str
+    descending: bool
 
     @property
-    def reversed(self) -> Order:
-        return Order(self.column, not self.newest_first)
+    def param(self) -> str:
+        """As it stands in an address: `due`, or `-due`."""
+        return f"-{self.name}" if self.descending else self.name
 
+    def columns(self, *, reverse: bool = False) -> tuple[str, ...]:
+        sign = "-" if self.descending != reverse else ""
+        return tuple(f"{sign}{name}" for name in dict.fromkeys((self.field, "pk")))
 
-class Position(NamedTuple):
-    """Where in an order a row stands, or stood."""
+    def position(self, job: Job) -> str:
+        """Return where a job stands, as it is written in an address."""
+        if self.field == "pk":
+            return str(job.pk)
+        return f"{getattr(job, self.field).isoformat()}_{job.pk}"
 
-    moment: datetime
-    pk: int
-
-    def __str__(self) -> str:
-        return f"{self.moment.isoformat()}~{self.pk}"
-
-    @classmethod
-    def parse(cls, text: str) -> Position | None:
-        """Return the position that `text` writes, or None if it writes none."""
-        moment, _tilde, pk = text.partition("~")
+    def parse(self, text: str) -> tuple[Any, int] | None:
+        """Return the value and the id of a position, or None when it is none."""
+        moment, _underscore, id = text.rpartition("_")
+        if not (id.isascii() and id.isdecimal() and len(id) <= ID_DIGITS):
+            return None
+        if self.field == "pk":
+            return None if moment else (int(id), int(id))
         try:
-            found = parse_datetime(moment)
-        except ValueError:  # well written, and no date
+            # In an address that was not escaped, the plus of the zone came as a blank.
+            value = parse_datetime(moment.replace(" ", "+"))
+        except ValueError:
             return None
-        if found is None or not (pk.isascii() and pk.isdecimal() and int(pk[:20]) <= LARGEST_ID):
-            return None
-        return cls(found if timezone.is_aware(found) else timezone.make_aware(found), int(pk))
+        return (value, int(id)) if value and value.tzinfo else None
 
-    @classmethod
-    def of(cls, row: Any, order: Order) -> Position:
-        return cls(getattr(row, order.column), row.pk)
-
-
-def beyond(order: Order, position: Position) -> Q:
-    """Return the condition for rows that come after `position` in `order`."""
-    word = "lt" if order.newest_first else "gt"
-    column = order.column
-    # Both halves, or databases do not begin to read at the position.
-    return Q(**{f"{column}__{word}e": position.moment}) & (
-        Q(**{f"{column}__{word}": position.moment}) | Q(**{f"pk__{word}": position.pk})
-    )
+    def beyond(self, position: tuple[Any, int], *, reverse: bool = False) -> Q:
+        """Return the condition for rows that follow a position (or lie before it)."""
+        way = "lt" if self.descending != reverse else "gt"
+        value, id = position
+        if self.field == "pk":
+            return Q(**{f"pk__{way}": id})
+        # The first part says nothing new, but it is what the index can begin with.
+        return Q(**{f"{self.field}__{way}e": value}) & (
+            Q(**{f"{self.field}__{way}": value}) | Q(**{f"pk__{way}": id})
+        )
 
 
-def up_to(order: Order, position: Position) -> Q:
-    """Return the condition for rows that come before `position` in `order`, or stand at it."""
-    word = "gt" if order.newest_first else "lt"
-    column = order.column
-    return Q(**{f"{column}__{word}e": position.moment}) & (
-        Q(**{f"{column}__{word}": position.moment}) | Q(**{f"pk__{word}e": position.pk})
-    )
+@dataclass
+class Slice:
+    """The rows of one page, in order, and where the neighbours begin."""
+
+    rows: list[Job]
+    order: Order
+    has_earlier: bool
+    has_later: bool
+
+    @property
+    def earlier(self) -> dict[str, str]:
+        """Parameters of the page before, none at the beginning."""
+        return {"before": self.order.position(self.rows[0])} if self._earlier else {}
+
+    @property
+    def later(self) -> dict[str, str]:
+        """Parameters of the page after, none at the end."""
+        return {"after": self.order.position(self.rows[-1])} if self._later else {}
+
+    @property
+    def _earlier(self) -> bool:
+        return self.has_earlier and bool(self.rows)
+
+    @property
+    def _later(self) -> bool:
+        return self.has_later and bool(self.rows)
 
 
-class Slice(NamedTuple):
-    """The rows of one page, and the positions from which its neighbours go on."""
+def cut(rows: QuerySet[Any], order: Order, at: Mapping[str, str], size: int) -> Slice:
+    """Return the page at `after`, `before` or an end; the nearest rows where there are none.
 
-    rows: Sequence[Any]
-    after: Position | None
-    before: Position | None
-
-
-def page_of(
-    rows: QuerySet[Model, Any],
-    order: Order,
-    size: int,
-    *,
-    after: Position | None = None,
-    before: Position | None = None,
-    oldest: bool = False,
-) -> Slice:
-    """Return the page of `size` rows after or before a position, the first, or the last.
-
-    One statement. `after` of the result: None on the last page; `before`: None on the first.
+    At most two statements.
     """
-    backwards = oldest or (before is not None and after is None)
-    there = order.reversed if backwards else order
-    start = None if oldest else (before if backwards else after)
-    wanted = rows.filter(beyond(there, start)) if start is not None else rows
-    found = list(wanted.order_by(*there.keys)[: size + 1])
-    more, found = len(found) > size, found[:size]
-    if backwards:
-        found.reverse()
-    if not found:
-        return Slice([], None, None)
-    first, last = Position.of(found[0], order), Position.of(found[-1], order)
-    if backwards:
-        return Slice(found, None if oldest else last, first if more else None)
-    return Slice(found, last if more else None, first if start is not None else None)
+    if (position := order.parse(at.get("before", ""))) is not None:
+        found = _fetch(rows.filter(order.beyond(position, reverse=True)), order, size, True)
+        if len(found) >= size:
+            return Slice(found[-size:], order, len(found) > size, True)
+        return _first(rows, order, size)  # not a page full: it would not reach the beginning
+    if (position := order.parse(at.get("after", ""))) is not None:
+        found = _fetch(rows.filter(order.beyond(position)), order, size)
+        if found:
+            return Slice(found[:size], order, True, len(found) > size)
+        return _last(rows, order, size)
+    if "oldest" in at if order.descending else "newest" in at:
+        return _last(rows, order, size)
+    return _first(rows, order, size)
+
+
+def _first(rows: QuerySet[Any], order: Order, size: int) -> Slice:
+    found = _fetch(rows, order, size)
+    return Slice(found[:size], order, False, len(found) > size)
+
+
+def _last(rows: QuerySet[Any], order: Order, size: int) -> Slice:
+    found = _fetch(rows, order, size, True)
+    return Slice(found[-size:], order, len(found) > size, False)
+
+
+def _fetch(rows: QuerySet[Any], order: Order, size: int, reverse: bool = False) -> list[Job]:
+    """Return one row more than fit, so that it is known whether there are more."""
+    found = list(rows.order_by(*order.columns(reverse=reverse))[: size + 1])
+    return found[::-1] if reverse else found

@@ -141,6 +141,19 @@ class Job(models.Model):
                 name="%(app_label)s_job_expiry_idx",
                 condition=models.Q(expires_at__isnull=False),
             ),
+            # The lists' search by a function's beginning; an enqueue and each change of state cost
+            # 3 µs more. PostgreSQL's LIKE needs the class of operators; others ignore it.
+            models.Index(
+                fields=["func", "id"],
+                name="%(app_label)s_job_func_idx",
+                opclasses=["varchar_pattern_ops", "int8_ops"],
+            ),
+            # Nearly no job is ever in it: it costs those that fail, not those that are enqueued.
+            models.Index(
+                fields=["run_at", "id"],
+                name="%(app_label)s_job_retries_idx",
+                condition=models.Q(state="scheduled", retries__gt=0),
+            ),
             models.Index(fields=["error_key", "id"], name="%(app_label)s_job_error_idx"),
             models.Index(fields=["server"], name="%(app_label)s_job_server_idx"),
         ]

@@ -1,4 +1,4 @@
-"""The lists of jobs: what they show, filter, and page."""
+"""The lists of jobs by state and the retries page."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from jobs.dashboard import metrics
-from jobs.models import Job
+from jobs.models import HistoryEntry, Job, Server
 from jobs.states import State
 
 pytestmark = pytest.mark.django_db
@@ -22,184 +22,251 @@ def _no_numbers_of_other_tests():
     metrics.forget()
 
 
-def make(count=1, state=State.FAILED, **values):
+def make(func="a.b", state=State.FAILED, args=(), **values):
+    arguments = {"args": list(args), "kwargs": {}}
+    return Job.objects.create(func=func, arguments=arguments, state=state, **values)
+
+
+def url(state, query=""):
+    return reverse("admin:jobs_job_state", args=[state]) + query
+
+
+def text(client, address, **kwargs):
+    answer = client.get(address, **kwargs)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+HEADS = {
+    State.ENQUEUED: ["Queue", "Priority", "Due", "Since"],
+    State.SCHEDULED: ["Queue", "Due", "Scheduled"],
+    State.PROCESSING: ["Server", "Queue", "Started"],
+    State.SUCCEEDED: ["Duration", "Wait", "Succeeded"],
+    State.FAILED: ["Error", "Queue", "Failed"],
+    State.DELETED: ["Reason or error", "Deleted"],
+    State.AWAITING: ["Parent", "Condition", "Since"],
+}
+
+
+@pytest.mark.parametrize("state", State)
+def test_each_state_has_its_columns(admin_client, state):
+    make(state=state)
+    answer = admin_client.get(url(state))
+    assert [head.title for head in answer.context["heads"]] == ["Id", "Job", *HEADS[state]]
+
+
+@pytest.mark.parametrize("state", State)
+def test_an_empty_list_says_so_and_has_no_table(admin_client, state):
+    page = text(admin_client, url(state))
+    assert 'class="empty' in page
+    assert "<table" not in page
+    assert "There is no" not in page
+
+
+def test_a_search_without_result_offers_the_way_back(admin_client):
+    page = text(admin_client, url("failed", "?queue=nowhere"))
+    assert "No job matches." in page
+    assert f'<a href="{url("failed")}">Clear all filters</a>' in page
+
+
+def test_a_succeeded_job_shows_how_long_it_waited_and_ran(admin_client):
     now = timezone.now()
-    arguments = values.pop("arguments", {"args": [1], "kwargs": {"to": "ada"}})
-    func = values.pop("func", "shop.mails.send")
-    return [
-        Job.objects.create(
-            func=func,
-            arguments=arguments,
-            state=state,
-            queue="default",
-            state_changed_at=now - timedelta(seconds=n // 3),  # some at the same moment
-            **values,
+    job = make(state=State.SUCCEEDED, created_at=now, run_at=now)
+    HistoryEntry.objects.create(
+        job=job,
+        state=State.PROCESSING,
+        entered_at=now + timedelta(seconds=65),
+        left_at=now + timedelta(seconds=65.25),
+    )
+    page = text(admin_client, url("succeeded"))
+    assert "250 ms" in page
+    assert "1 min 5 s" in page
+
+
+def test_an_awaiting_job_shows_its_parent_with_its_state(admin_client):
+    parent = make(state=State.PROCESSING)
+    make(state=State.AWAITING, parent=parent, condition="succeeded")
+    page = text(admin_client, url("awaiting"))
+    assert f">#{parent.pk}</a>" in page
+    assert "label s-processing" in page
+    assert "<code>succeeded</code>" in page
+
+
+def test_a_job_of_a_server_that_is_silent_is_marked(admin_client):
+    Server.objects.create(name="here", host="h", pid=1, heartbeat_at=timezone.now())
+    make(state=State.PROCESSING, server="here")
+    make(state=State.PROCESSING, server="gone")
+    page = text(admin_client, url("processing"))
+    assert "⚠ gone" in page
+    assert "⚠ here" not in page
+
+
+def test_what_jobs_say_is_shown_as_text(admin_client):
+    make(func="<script>alert(1)</script>", args=["<img src=x>", "\u202eesrever"], error_type="<b>")
+    page = text(admin_client, url("failed"))
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "<bdi>&lt;script&gt;" in page
+
+
+def test_a_megabyte_of_arguments_is_not_sent(admin_client):
+    make(args=["x" * 1_000_000])
+    page = text(admin_client, url("failed"))
+    assert len(page) < 100_000
+    assert "(long arguments)" in page
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_number_of_statements_does_not_grow_with_the_rows(admin_client, state):
+    def statements(count, **headers):
+        parent = Job.objects.first()
+        Job.objects.bulk_create(
+            Job(
+                func="a.b",
+                arguments={"args": [], "kwargs": {}},
+                state=state,
+                server="s",
+                parent=parent,
+            )
+            for _number in range(count)
         )
-        for n in range(count)
+        metrics.forget()
+        with CaptureQueriesContext(connection) as captured:
+            page = text(admin_client, url(state, "?size=500"), **headers)
+        assert page.count('name="job"') == Job.objects.filter(state=state).count() or not count
+        return len(captured)
+
+    make(state=state, parent=make(state=State.DELETED if state != State.DELETED else State.FAILED))
+    one, twenty, all = statements(0), statements(19), statements(480)
+    assert one == twenty == all <= 15
+    assert statements(0, headers={"HX-Request": "true"}) <= 15
+
+
+def test_pages_are_reached_by_key(admin_client):
+    for _number in range(45):
+        make()
+    first = admin_client.get(url("failed"))
+    second = admin_client.get(url("failed") + first.context["pager"]["next"])
+    assert len(second.context["slice"].rows) == 20
+    assert second.context["slice"].rows[0].pk == first.context["slice"].rows[-1].pk - 1
+    back = admin_client.get(url("failed") + second.context["pager"]["previous"])
+    assert back.context["slice"].rows == first.context["slice"].rows
+    last = admin_client.get(url("failed") + first.context["pager"]["last"])
+    assert last.context["pager"]["next"] == ""
+
+
+def test_a_list_is_sorted_by_what_has_an_index_only(admin_client):
+    page = text(admin_client, url("failed", "?sort=func"))
+    assert "can&#x27;t be sorted by “func”" in page
+
+
+@pytest.mark.parametrize(
+    "query", ["?size=7", "?after=nonsense", "?before=%00", "?recurring_job=x", "?e=1", "?since=x"]
+)
+def test_a_wrong_parameter_is_named_and_the_list_is_there(admin_client, query):
+    make()
+    page = text(admin_client, url("failed", query))
+    assert page.count('class="alert s-warning"') == 1
+    assert 'name="job"' in page
+
+
+def test_filters_that_are_on_are_chips_that_can_be_removed(admin_client):
+    make(queue="mail")
+    answer = admin_client.get(url("failed", "?queue=mail&func=a&size=50"))
+    assert [url for _chip, url in answer.context["chips"]] == [
+        "?func=a&size=50",
+        "?queue=mail&size=50",
     ]
 
 
-def address(state="failed", **query):
-    return reverse("admin:jobs_job_state", args=[state], query=query or None)
+def test_an_id_leads_to_its_job(admin_client):
+    job = make()
+    answer = admin_client.get(reverse("admin:jobs_job_changelist"), {"q": f"#{job.pk}"})
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == reverse("admin:jobs_job_change", args=[job.pk])
 
 
-def shown(page):
-    return [row.pk for row in page.context["rows"]]
+def test_the_search_of_the_navigation_goes_through_all_states(admin_client):
+    make(func="billing.one", state=State.SUCCEEDED)
+    make(func="billing.two", state=State.AWAITING)
+    make(func="other")
+    answer = admin_client.get(reverse("admin:jobs_job_changelist"), {"q": "billing"})
+    assert [job.func for job in answer.context["slice"].rows] == ["billing.two", "billing.one"]
 
 
-@pytest.mark.parametrize("state", State)
-def test_each_state_lists_its_jobs(admin_client, state):
-    (mine,) = make(state=state)
-    make(state=State.FAILED if state != State.FAILED else State.DELETED)
-    assert shown(admin_client.get(address(state))) == [mine.pk]
-
-
-@pytest.mark.parametrize("state", State)
-def test_a_list_without_jobs_says_so(admin_client, state):
-    assert 'class="empty' in admin_client.get(address(state)).content.decode()
-
-
-@pytest.mark.parametrize("direction", ["newest", "oldest"])
-def test_all_pages_forth_and_back_hold_each_job_once_in_order(admin_client, direction):
-    make(65)
-    forth, query = [], {"order": direction}
-    pages = []
-    while True:
-        page = admin_client.get(address(**query))
-        pages.append(shown(page))
-        if page.context["after"] is None:
-            break
-        query = {"order": direction, "after": str(page.context["after"])}
-    forth = [pk for rows in pages for pk in rows]
-    keys = {job.pk: (job.state_changed_at, job.pk) for job in Job.objects.all()}
-    assert forth == sorted(keys, key=keys.get, reverse=direction == "newest")
-    back = [pages[-1]]
-    while page.context["before"] is not None:
-        query = {"order": direction, "before": str(page.context["before"])}
-        page = admin_client.get(address(**query))
-        back.insert(0, shown(page))
-    assert back == pages
-
-
-def test_the_last_page_is_the_end_of_the_order(admin_client):
-    jobs = make(30)
-    oldest_first = sorted(jobs, key=lambda job: (job.state_changed_at, job.pk))
-    page = admin_client.get(address(last="1"))
-    assert shown(page) == [job.pk for job in reversed(oldest_first[:20])]
-    assert page.context["after"] is None
-
-
-def test_a_position_whose_job_is_gone_shows_the_rows_that_follow_it(admin_client):
-    make(30)
-    page = admin_client.get(address())
-    position, gone = str(page.context["after"]), shown(page)[-1]
-    following = shown(admin_client.get(address(after=position)))
-    Job.objects.filter(pk=gone).delete()
-    assert shown(admin_client.get(address(after=position))) == following
+def test_without_a_search_all_jobs_are_where_something_is_to_be_done(admin_client):
+    make()
+    answer = admin_client.get(reverse("admin:jobs_job_changelist"))
+    assert answer.headers["Location"] == url("failed")
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("state", "actions"),
     [
-        {"after": "nonsense"},
-        {"after": "2026-13-45T00:00~1"},
-        {"before": "2026-01-01T00:00:00~" + "9" * 40},
-        {"size": "7"},
-        {"since": "yesterday"},
-        {"recurring_job": "x"},
-        {"recurring_job": "9" * 40},
-        {"from": "~"},
-        {"q": "\0"},
-        {"func": "\0"},
-        {"order": "up"},
+        ("failed", ["requeue", "delete"]),
+        ("scheduled", ["enqueue", "delete"]),
+        ("succeeded", ["requeue"]),
     ],
 )
-def test_a_parameter_that_makes_no_sense_is_left_out(admin_client, query):
-    (job,) = make()
-    assert shown(admin_client.get(address(**query))) == [job.pk]
+def test_the_buttons_post_what_the_action_needs(admin_client, state, actions):
+    job = make(state=state, queue="mail")
+    page = text(admin_client, url(state, "?queue=mail&size=50"))
+    for action in actions:
+        assert f'name="action" value="{action}"' in page
+    assert page.count('name="action"') == len(actions)
+    assert f'name="job" value="{job.pk}"' in page
+    assert f'name="seen" value="{state}"' in page
+    assert 'name="query" value="queue=mail"' in page
+    assert f'name="next" value="{url(state)}?queue=mail&amp;size=50"' in page
 
 
-def test_a_filter_that_makes_no_sense_is_named(admin_client):
-    page = admin_client.get(address(since="yesterday")).content.decode()
-    assert "The filter “From” makes no sense and was left out." in page
+def test_who_may_only_look_has_no_boxes(client, django_user_model):
+    from django.contrib.auth.models import Permission
+
+    user = django_user_model.objects.create_user(email="o@b.example", password="x", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_job"))
+    client.force_login(user)
+    make()
+    page = text(client, url("failed"))
+    assert 'type="checkbox"' not in page
+    assert 'name="action"' not in page
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        {"queue": "mail"},
-        {"func": "shop.inv"},
-        {"server": "web-1"},
-        {"error_type": "KeyError"},
-        {"error_key": "abc"},
-        {"q": "shop.invoices.ma"},
-        {"q": "grace"},
-        {"q": "KeyErr"},
-        {"q": "no such customer"},
-    ],
-)
-def test_filters_and_search_leave_what_matches(admin_client, query):
-    make(3)
-    (mine,) = make(
-        func="shop.invoices.make",
-        server="web-1",
-        error_type="KeyError",
-        error_key="abc",
-        arguments={"args": [], "kwargs": {"to": "grace"}},
-    )
-    Job.objects.filter(pk=mine.pk).update(queue="mail")
-    mine.history.create(
-        state=State.PROCESSING,
-        data={"error": {"message": "no such customer"}},
-        entered_at=timezone.now(),
-        left_at=timezone.now(),
-    )
-    assert shown(admin_client.get(address(**query))) == [mine.pk]
+def test_an_update_says_what_became_of_rows_that_left(admin_client):
+    stays, left = make(), make(state=State.SUCCEEDED)
+    headers = {"HX-Request": "true", "X-Shown": f"{stays.pk},{left.pk},999999,x"}
+    part = text(admin_client, url("failed"), headers=headers)
+    moved = part[part.index('class="moved"') :]
+    assert f'data-job="{left.pk}"><span class="label s-succeeded">' in moved
+    assert 'data-job="999999"><span class="label text s-deleted">Gone' in moved
+    assert f'data-job="{stays.pk}"' not in moved
 
 
-@pytest.mark.parametrize("text", ["{id}", "#{id}", " #{id} "])
-def test_an_id_leads_to_the_job(admin_client, text):
-    (job,) = make()
-    answer = admin_client.get(
-        reverse("admin:jobs_job_changelist", query={"q": text.format(id=job.pk)})
-    )
-    assert answer.url == reverse("admin:jobs_job_change", args=[job.pk])
-
-
-def test_the_search_in_the_navigation_finds_jobs_of_all_states(admin_client):
-    found = [make(state=state)[0].pk for state in State]
-    page = admin_client.get(reverse("admin:jobs_job_changelist", query={"q": "ada"}))
-    assert sorted(shown(page)) == found
-
-
-def test_retries_are_the_scheduled_jobs_that_raised_the_next_one_first(admin_client):
+def test_retries_are_those_that_failed_before_the_next_one_first(admin_client):
     now = timezone.now()
+    late = make(state=State.SCHEDULED, retries=2, run_at=now + timedelta(hours=2))
+    soon = make(
+        state=State.SCHEDULED, retries=1, run_at=now + timedelta(hours=1), error_type="a.Oops"
+    )
     make(state=State.SCHEDULED)
-    later = make(state=State.SCHEDULED, retries=1, run_at=now + timedelta(hours=2))[0]
-    sooner = make(state=State.SCHEDULED, retries=2, run_at=now + timedelta(hours=1))[0]
-    page = admin_client.get(reverse("admin:jobs_job_retries"))
-    assert shown(page) == [sooner.pk, later.pk]
+    answer = admin_client.get(reverse("admin:jobs_job_retries"))
+    assert answer.context["slice"].rows == [soon, late]
+    page = answer.content.decode()
+    assert ">Oops<" in page
+    assert "2 of 11" in page
+    assert "Give up" in page
+    assert 'name="query" value="retries=1"' in page
+    assert f'<a href="{reverse("admin:jobs_job_retries")}" aria-current="page">Retries' in page
 
 
-def test_the_number_of_statements_does_not_grow_with_the_rows(admin_client):
-    def statements(size):
-        metrics.forget()
-        with CaptureQueriesContext(connection) as asked:
-            admin_client.get(address(size=size, q="ada"))
-        return len(asked)
-
-    make(120)
-    statements(20)  # what is asked once in a process
-    assert statements(20) == statements(100) <= 15
+def test_without_retries_all_is_well(admin_client):
+    assert "No job is to be retried." in text(admin_client, reverse("admin:jobs_job_retries"))
 
 
-def test_what_a_stranger_wrote_is_only_text(admin_client):
-    evil = "<script>alert(1)</script>"
-    make(func=f"a.{evil}", arguments={"args": [evil, "\u202eright to left"], "kwargs": {}})
-    page = admin_client.get(address(q=evil)).content.decode()
-    assert evil not in page
-
-
-def test_arguments_of_a_megabyte_are_cut(admin_client):
-    make(20, arguments={"args": ["x" * 1_000_000], "kwargs": {}})
-    assert len(admin_client.get(address()).content) < 100_000
+def test_an_update_has_the_rows_of_the_list_with_their_boxes(admin_client):
+    old, new = make(), make(func="new.one")
+    headers = {"HX-Request": "true", "X-Shown": str(old.pk)}
+    part = text(admin_client, url("failed"), headers=headers)
+    assert part.index(f'id="job-{new.pk}"') < part.index(f'id="job-{old.pk}"')
+    assert part.count('name="job"') == 2
+    assert "csrfmiddlewaretoken" not in part
