@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,6 +42,9 @@ class Snapshot:
         return (self.application_time - self.database_time).total_seconds()
 
 
+#: What else a process keeps for a few seconds: called when an action may have changed it.
+ALSO_FORGET: list[Callable[[], None]] = []
+
 _lock = threading.Lock()
 _last: dict[str, tuple[float, Snapshot]] = {}
 
@@ -60,6 +64,8 @@ def forget() -> None:
     """Let the next page compute its numbers: after an action, its effect must be seen."""
     with _lock:
         _last.clear()
+    for also in ALSO_FORGET:
+        also()
 
 
 def take() -> Snapshot:

@@ -37,6 +37,7 @@ ROUTES = (
     Route(Job, "", "changelist", "lists.all_states"),
     Route(Job, "overview/", "overview", "overview.page"),
     Route(Job, "htmx.js", "htmx", "assets.htmx", cacheable=True),
+    Route(Job, "failures/", "failures", "failures.page"),
     Route(Job, "<state:state>/", "state", "lists.page"),
 )
 
