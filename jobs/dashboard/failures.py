@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Case, Count, F, Func, IntegerField, Max, Min, Q, Value, When
+from django.db.models import Case, Count, IntegerField, Max, Min, Q, Value, When
 from django.db.models.functions import ExtractHour
 from django.http import HttpResponse
 from django.urls import NoReverseMatch
@@ -43,18 +43,15 @@ _FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+), in (?P<functio
 _FOREIGN = ("/site-packages/", "/dist-packages/", "/lib/python")
 
 
-class HourOfDay(Func):
+class HourOfDay(ExtractHour):
     """The hour in UTC, without a call of Python for each row on SQLite."""
 
-    output_field = IntegerField()
-
-    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
-        hour = ExtractHour(*self.get_source_expressions(), tzinfo=UTC)
-        return compiler.compile(hour.resolve_expression(compiler.query))
+    def __init__(self, moment: Any, **extra: Any) -> None:
+        super().__init__(moment, tzinfo=UTC, **extra)
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
-        template = "CAST(SUBSTR(%(expressions)s, 12, 2) AS INTEGER)"
-        return super().as_sql(compiler, connection, template=template, **extra)
+        column, params = compiler.compile(self.lhs)
+        return f"CAST(SUBSTR({column}, 12, 2) AS INTEGER)", params
 
 
 @dataclass(frozen=True)
@@ -245,7 +242,7 @@ def take() -> Groups:
     if oldest := border[GROUPED : GROUPED + 1].first():
         jobs, left_out = jobs.filter(state_changed_at__gt=oldest), True
     column = Case(
-        When(state_changed_at__gte=start, then=HourOfDay(F("state_changed_at"))),
+        When(state_changed_at__gte=start, then=HourOfDay("state_changed_at")),
         default=Value(-1),
         output_field=IntegerField(),
     )
@@ -255,11 +252,9 @@ def take() -> Groups:
         .annotate(count=Count("pk"), first=Min("state_changed_at"), last=Max("state_changed_at"))
     )
     found: dict[str, Group] = {}
-    for row in counted:
-        group = found.setdefault(row.pop("error_key"), Group("", [], hour))
-        group.parts.append(Part(**row))
-    for key, group in found.items():
-        group.key = key
+    for row in counted.values_list("error_key", "func", "queue", "hour", "count", "first", "last"):
+        key, *part = row
+        found.setdefault(key, Group(key, [], hour)).parts.append(Part(*part))
     ordered = sorted(found.values(), key=lambda group: -group.count)
     _look_into(ordered[:GROUPS])
     return Groups(ordered[:GROUPS], left_out, len(ordered[GROUPS:]))
