@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,13 +25,15 @@ from ..conf import conf
 from ..models import HistoryEntry, Job
 from ..models.job import JobQuerySet
 from ..states import State
-from . import counting, metrics, words
+from . import metrics, words
 from .pages import Page
 
 #: So many failed jobs are grouped, those that failed last.
 GROUPED = 100_000
 #: So many groups are looked into and shown, those with most jobs.
 GROUPS = 100
+#: So many of them are shown unless all are asked for.
+SHOWN = 20
 #: So long a process shows the groups that it computed, in seconds.
 INTERVAL_SECONDS = 5.0
 #: Jobs listed in an open group.
@@ -99,19 +102,19 @@ class Group:
     newest: int | None = None
     frames: list[Frame] = field(default_factory=list)
 
-    @property
+    @cached_property
     def count(self) -> int:
         return sum(part.count for part in self.parts)
 
-    @property
+    @cached_property
     def first(self) -> datetime:
         return min(part.first for part in self.parts)
 
-    @property
+    @cached_property
     def last(self) -> datetime:
         return max(part.last for part in self.parts)
 
-    @property
+    @cached_property
     def functions(self) -> list[str]:
         """The functions concerned, those with most failures first."""
         found: Counter[str] = Counter()
@@ -119,32 +122,31 @@ class Group:
             found[part.func] += part.count
         return [func for func, _count in found.most_common()]
 
-    @property
+    @cached_property
     def place(self) -> Frame | None:
         """The innermost call in the project's own code."""
         own = [frame for frame in self.frames if frame.is_own]
         return (own or self.frames)[-1] if self.frames else None
 
-    @property
+    @cached_property
     def day(self) -> int:
         """How many failed in the hours that the sparkline shows."""
         return sum(part.count for part in self.parts if part.hour >= 0)
 
-    @property
-    def columns(self) -> list[dict[str, str]]:
-        """The sparkline's columns in a box of 112 × 26; its scale is the group's own."""
+    @cached_property
+    def spark(self) -> str:
+        """The sparkline's columns as one path in a box of 112 × 26; its scale is the group's."""
         counts: Counter[int] = Counter()
         for part in self.parts:
             counts[part.hour] += part.count
         hours = [(self.hour.hour + 1 + step) % HOURS for step in range(HOURS)]
-        top = max((counts[hour] for hour in hours), default=0)
+        top = max(counts[hour] for hour in hours)
         columns = []
         for step, hour in enumerate(hours):
             if counts[hour]:
                 height = max(1.5, 26 * counts[hour] / top)
-                x, y = f"{0.6 + step * 4.66:.1f}", f"{26 - height:.1f}"
-                columns.append({"x": x, "y": y, "height": f"{height:.1f}"})
-        return columns
+                columns.append(f"M{0.6 + step * 4.66:.1f} 26v-{height:.1f}h3.4v{height:.1f}z")
+        return "".join(columns)
 
     def only(self, func: str, queue: str) -> Group | None:
         """Return what a filter leaves of the group, if anything."""
@@ -183,7 +185,7 @@ _last: dict[str, tuple[float, Groups]] = {}
 def page(page: Page) -> HttpResponse:
     """The groups; one of them opened in its place."""
     given = page.request.GET
-    chosen = {name: given.get(name, "")[:200] for name in ("q", "func", "queue", "group")}
+    chosen = {name: given.get(name, "")[:200] for name in ("q", "func", "queue", "group", "all")}
     sort = given.get("sort", "")
     if sort not in SORTS:
         if sort and not page.is_update:
@@ -195,18 +197,27 @@ def page(page: Page) -> HttpResponse:
     opened = next((group for group in shown if group.key == chosen["group"]), None)
     if chosen["group"] and opened is None and not page.is_update:
         messages.info(page.request, _("The group that was open has no failed jobs now."))
+    short = shown if chosen["all"] else shown[:SHOWN]
+    if opened and opened not in short:
+        short = [*short, opened]
+    failed_url = page.url("job_state", State.FAILED)
+    own_url = page.url("job_failures")
     context = {
         **chosen,
         "sort": sort,
         "known": known,
-        "rows": [_row(page, group, chosen, sort, opened) for group in shown],
+        "rows": [_row(group, chosen, sort, opened, own_url, failed_url) for group in short],
+        "groups": len(shown),
+        "more_url": _address(own_url, {**chosen, "all": "1"}, sort, chosen["group"])
+        if len(short) < len(shown)
+        else "",
         "jobs": _newest(opened, chosen) if opened else [],
         "total": words.jobs(sum(group.count for group in shown)),
         "days": round(conf.FAILED_EXPIRES_SECONDS / 86_400),
         "functions": sorted({name for group in known.groups for name in group.functions}),
         "queues": sorted({part.queue for group in known.groups for part in group.parts}),
         "act_url": act_url(page),
-        "order_urls": {name: _address(page, chosen, name, chosen["group"]) for name in SORTS},
+        "order_urls": {name: _address(own_url, chosen, name, chosen["group"]) for name in SORTS},
     }
     return page.render(
         "failures.html", context, title=_("Failed"), side=True, live=("failures_groups.html",)
@@ -323,7 +334,12 @@ def _sorted(found: list[Group], sort: str) -> list[Group]:
 
 
 def _row(
-    page: Page, group: Group, chosen: dict[str, str], sort: str, opened: Group | None
+    group: Group,
+    chosen: dict[str, str],
+    sort: str,
+    opened: Group | None,
+    own_url: str,
+    failed_url: str,
 ) -> dict[str, Any]:
     is_open = group is opened
     query = {"error_key": group.key, "func": chosen["func"], "queue": chosen["queue"]}
@@ -332,16 +348,17 @@ def _row(
         "group": group,
         "is_open": is_open,
         # An error without a key can't be named in an address; its jobs are in the list.
-        "url": _address(page, chosen, sort, "" if is_open else group.key) if group.key else "",
-        "list_url": page.url("job_state", State.FAILED, **query),
+        "url": _address(own_url, chosen, sort, "" if is_open else group.key) if group.key else "",
+        "list_url": f"{failed_url}?{urlencode(query)}" if query else failed_url,
         "query": urlencode({"state": str(State.FAILED), **query}) if group.key else "",
-        "count": counting.Count(group.count),
+        "count": words.number(group.count),
     }
 
 
-def _address(page: Page, chosen: dict[str, str], sort: str, group: str) -> str:
+def _address(own_url: str, chosen: dict[str, str], sort: str, group: str) -> str:
     query = {**chosen, "group": group, "sort": "" if sort == "jobs" else sort}
-    return page.url("job_failures", **query)
+    text = urlencode({name: value for name, value in query.items() if value})
+    return f"{own_url}?{text}" if text else own_url
 
 
 def _newest(group: Group, chosen: dict[str, str]) -> list[Job]:
