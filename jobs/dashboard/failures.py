@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Case, Count, IntegerField, Max, Min, Q, Value, When
+from django.db.models import Count, Max, Min, Q
 from django.db.models.functions import ExtractHour
 from django.http import HttpResponse
 from django.urls import NoReverseMatch
@@ -36,6 +36,8 @@ GROUPS = 100
 SHOWN = 20
 #: So long a process shows the groups that it computed, in seconds.
 INTERVAL_SECONDS = 5.0
+#: And longer when computing took long: so many times as long as that.
+PAUSE_FACTOR = 50
 #: Jobs listed in an open group.
 JOBS = 10
 #: Columns of a sparkline: hours, the present one last.
@@ -59,12 +61,10 @@ class HourOfDay(ExtractHour):
 
 @dataclass(frozen=True)
 class Part:
-    """The jobs of a group with one function in one queue, in one hour of the last day or before."""
+    """The jobs of a group with one function in one queue."""
 
     func: str
     queue: str
-    #: The hour of the day, -1 for what failed before yesterday's next hour.
-    hour: int
     count: int
     first: datetime
     last: datetime
@@ -97,6 +97,8 @@ class Group:
     parts: list[Part]
     #: The start of the present hour.
     hour: datetime
+    #: How many failed in each hour of the last day, by the hour in UTC, whatever the filter.
+    hours: dict[int, int] = field(default_factory=dict)
     error: str = ""
     message: str = ""
     newest: int | None = None
@@ -131,14 +133,12 @@ class Group:
     @cached_property
     def day(self) -> int:
         """How many failed in the hours that the sparkline shows."""
-        return sum(part.count for part in self.parts if part.hour >= 0)
+        return sum(self.hours.values())
 
     @cached_property
     def spark(self) -> str:
         """The sparkline's columns as one path in a box of 112 × 26; its scale is the group's."""
-        counts: Counter[int] = Counter()
-        for part in self.parts:
-            counts[part.hour] += part.count
+        counts = Counter(self.hours)
         hours = [(self.hour.hour + 1 + step) % HOURS for step in range(HOURS)]
         top = max(counts[hour] for hour in hours)
         columns = []
@@ -156,7 +156,7 @@ class Group:
         if len(parts) == len(self.parts):
             return self
         about = {name: getattr(self, name) for name in ("error", "message", "newest", "frames")}
-        return Group(self.key, parts, self.hour, **about) if parts else None
+        return Group(self.key, parts, self.hour, self.hours, **about) if parts else None
 
     def tells(self, text: str) -> bool:
         """Whether `text` is in what the page shows of the group, in whatever case."""
@@ -179,6 +179,7 @@ class Groups:
 
 
 _lock = threading.Lock()
+#: By database: until when they hold, by the monotonic clock, and the groups.
 _last: dict[str, tuple[float, Groups]] = {}
 
 
@@ -225,13 +226,16 @@ def page(page: Page) -> HttpResponse:
 
 
 def groups() -> Groups:
-    """Return the groups, at most INTERVAL_SECONDS old. Five statements, or none."""
+    """Return the groups, some seconds old. At most seven statements, mostly none."""
     alias = conf.DATABASE
     with _lock:  # one tab asks, the others wait for its answer
-        taken, known = _last.get(alias, (0.0, None))
-        if known is None or time.monotonic() - taken >= INTERVAL_SECONDS:
+        until, known = _last.get(alias, (0.0, None))
+        if known is None or time.monotonic() >= until:
+            began = time.monotonic()
             known = take()
-            _last[alias] = time.monotonic(), known
+            ended = time.monotonic()
+            pause = max(INTERVAL_SECONDS, PAUSE_FACTOR * (ended - began))
+            _last[alias] = ended + pause, known
         return known
 
 
@@ -252,20 +256,27 @@ def take() -> Groups:
     border = jobs.order_by("-state_changed_at", "-id").values_list("state_changed_at", flat=True)
     if oldest := border[GROUPED : GROUPED + 1].first():
         jobs, left_out = jobs.filter(state_changed_at__gt=oldest), True
-    column = Case(
-        When(state_changed_at__gte=start, then=HourOfDay("state_changed_at")),
-        default=Value(-1),
-        output_field=IntegerField(),
-    )
     counted = (
         jobs.order_by()
-        .values("error_key", "func", "queue", hour=column)
+        .values("error_key", "func", "queue")
         .annotate(count=Count("pk"), first=Min("state_changed_at"), last=Max("state_changed_at"))
     )
     found: dict[str, Group] = {}
-    for row in counted.values_list("error_key", "func", "queue", "hour", "count", "first", "last"):
-        key, *part = row
+    for key, *part in counted.values_list("error_key", "func", "queue", "count", "first", "last"):
         found.setdefault(key, Group(key, [], hour)).parts.append(Part(*part))
+    # A statement of its own: together they would give a row for each function, queue and hour.
+    day = (
+        jobs.filter(state_changed_at__gte=start)
+        .order_by()
+        .annotate(at=HourOfDay("state_changed_at"))
+    )
+    for key, at, count in (
+        day.values("error_key", "at")
+        .annotate(count=Count("pk"))
+        .values_list("error_key", "at", "count")
+    ):
+        if key in found:
+            found[key].hours[int(at)] = count
     ordered = sorted(found.values(), key=lambda group: -group.count)
     _look_into(ordered[:GROUPS])
     return Groups(ordered[:GROUPS], left_out, len(ordered[GROUPS:]))
