@@ -176,6 +176,7 @@ class Groups:
     #: Whether older jobs, or groups with fewer jobs, were left out.
     older_left_out: bool
     smaller_left_out: int
+    at: datetime
 
 
 _lock = threading.Lock()
@@ -250,7 +251,8 @@ metrics.ALSO_FORGET.append(forget)
 
 def take() -> Groups:
     """Compute the groups."""
-    hour = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    now = timezone.now()
+    hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     start = hour - timedelta(hours=HOURS - 1)
     jobs, left_out = _failed(), False
     border = jobs.order_by("-state_changed_at", "-id").values_list("state_changed_at", flat=True)
@@ -279,7 +281,7 @@ def take() -> Groups:
             found[key].hours[int(at)] = count
     ordered = sorted(found.values(), key=lambda group: -group.count)
     _look_into(ordered[:GROUPS])
-    return Groups(ordered[:GROUPS], left_out, len(ordered[GROUPS:]))
+    return Groups(ordered[:GROUPS], left_out, len(ordered[GROUPS:]), now)
 
 
 def act_url(page: Page) -> str:
