@@ -64,6 +64,9 @@ class _Answer:
     value: Any = None
 
 
+#: What else a process keeps for a few seconds: called when an action may have changed it.
+ALSO_FORGET: list[Callable[[], None]] = []
+
 _lock = threading.Lock()
 _answers: OrderedDict[Hashable, _Answer] = OrderedDict()
 
@@ -97,6 +100,8 @@ def forget() -> None:
     """Let the next page compute its numbers: after an action, its effect must be seen."""
     with _lock:
         _answers.clear()
+    for also in ALSO_FORGET:
+        also()
 
 
 def take() -> Snapshot:

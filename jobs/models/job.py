@@ -154,7 +154,13 @@ class Job(models.Model):
                 name="%(app_label)s_job_retries_idx",
                 condition=models.Q(state="scheduled", retries__gt=0),
             ),
-            models.Index(fields=["error_key", "id"], name="%(app_label)s_job_error_idx"),
+            # Failures by error from the index alone. Where the database can leave the other states
+            # out, it costs nothing until a job fails.
+            models.Index(
+                fields=["state", "error_key", "state_changed_at", "id", "func", "queue"],
+                name="%(app_label)s_job_failure_idx",
+                condition=models.Q(state=State.FAILED),
+            ),
             models.Index(fields=["server"], name="%(app_label)s_job_server_idx"),
         ]
         # Each occurrence once. Not a UniqueConstraint: on SQL Server, where NULLs are equal, only
