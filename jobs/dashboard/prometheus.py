@@ -144,7 +144,8 @@ def _lengths() -> dict[str, tuple[int, bool]]:
         column: BoundedCount(jobs.filter(queue=name, state=State.ENQUEUED))
         for column, (name, _paused) in found.items()
     }
-    lengths: dict[str, Any] = (counts and jobs.order_by("-pk").values(**counts).first()) or {}
+    row = jobs.order_by("-pk").values(**counts).first() if counts else None
+    lengths: dict[str, Any] = {**row} if row else {}
     return {
         name: (lengths.get(column, 0), paused is not None)
         for column, (name, paused) in found.items()
