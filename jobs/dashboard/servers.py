@@ -62,6 +62,11 @@ class Row:
         return self.server.order == Order.STOP
 
     @property
+    def hears(self) -> bool:
+        """Whether there is anything to ask of it: it answers, and does not stop already."""
+        return self.state != "silent" and not self.is_stopping
+
+    @property
     def look(self) -> tuple[str, str]:
         """Its glyph and the colours of its state."""
         if self.state == "silent":

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from jobs import wakeup
 from jobs.engine import wakeups
 from tests.cluster import until
 
@@ -105,6 +106,21 @@ def test_a_notification_is_heard():
 
     assert hint is not None
     assert (hint.sure, hint.queues) == (True, {"mail"})
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="NOTIFY is PostgreSQL's")
+@pytest.mark.django_db(transaction=True)
+def test_an_order_to_a_server_is_heard_and_is_no_job():
+    listener = wakeups.Listener(connection)
+    listener.look()
+    wakeup.announce_orders()
+    try:
+        hint = until(listener.look, 3)
+    finally:
+        listener.close()
+
+    assert hint is not None
+    assert (hint.orders, hint.sure, hint.queues) == (True, False, frozenset())
 
 
 # SQLite's counter of commits
