@@ -64,8 +64,3 @@ def _is_within_reach(path: str) -> bool:
     if module in sys.modules:
         return True
     return any(f"{module}.".startswith(f"{config.name}.") for config in apps.get_app_configs())
-
-
-def is_offered(path: str) -> bool:
-    """Whether the function at `path` may be run by form."""
-    return not refusal(path)

@@ -106,7 +106,7 @@ def _show(page: Page, form: RecurringJobForm, title: str) -> HttpResponse:
         "row": None if form.is_new else row,
         "differences": [] if form.is_new or form.is_bound else differences(row),
         "preview": _preview(*(str(form[n].value() or "") for n in ("cron", "time_zone", "func"))),
-        "functions": offered.paths() if form.is_new else (),
+        "functions": offered.names() if form.is_new else (),
         "zones": sorted(available_timezones()),
     }
     # A form with faults is a page that was understood and refused.
