@@ -61,7 +61,6 @@ ROUTES = (
     Route(Server, "act/", "act", "servers.act", "stop", POST),
     Route(Queue, "", "changelist", "queues.page"),
     Route(Queue, "act/", "act", "queues.act", "pause", POST),
-    Route(Job, "<state:state>/", "state", "lists.page"),
 )
 
 

@@ -39,33 +39,27 @@ ADDRESSES = {
     "job_overview": Address("view_job"),
     "job_htmx": Address("view_job"),
     "job_stats": Address("view_job"),
-    "job_state": Address("view_job", samples=tuple((str(state),) for state in State)),
     "job_retries": Address("view_job"),
-    "job_failures": Address("view_job"),
-    "job_change": Address("view_job", samples=(("<job>",), ("<failed>",), ("<succeeded>",))),
-    "job_run": Address("run_job", also=("view_job",), samples=(("<failed>",),)),
-    "job_act": Address("view_job"),
+    "job_failures": Address("view_job", queries=("", "?sort=last")),
+    "job_act": Address("view_job", also=("requeue_job", "delete_job")),
     "job_operations": Address("view_job"),
     "job_operation_stop": Address("view_job", samples=(("1",),)),
+    "job_change": Address("view_job", samples=(("<job>",), ("<failed>",))),
+    "job_run": Address("run_job", samples=(("<job>",),)),
+    "recurringjob_changelist": Address("view_recurringjob"),
+    "recurringjob_add": Address("add_recurringjob"),
+    "recurringjob_act": Address("view_recurringjob", status=404),
+    "recurringjob_preview": Address("view_recurringjob", also=("add_recurringjob",), is_part=True),
+    "recurringjob_change": Address("view_recurringjob", samples=(("<recurring>",),)),
+    "recurringjob_edit": Address("change_recurringjob", samples=(("<recurring>",),)),
+    "recurringjob_delete": Address("delete_recurringjob", samples=(("<recurring>",),)),
+    "recurringjob_unknown": Address("view_recurringjob", samples=(("x",),), status=404),
+    "recurringjob_unknown_delete": Address("view_recurringjob", samples=(("x",),), status=404),
     "server_changelist": Address("view_server"),
     "server_act": Address("stop_server"),
     "queue_changelist": Address("view_queue"),
     "queue_act": Address("pause_queue"),
-    "recurringjob_changelist": Address("view_recurringjob"),
-    "recurringjob_add": Address("add_recurringjob", also=("view_recurringjob",)),
-    "recurringjob_act": Address("view_recurringjob", status=404),  # of nothing
-    "recurringjob_preview": Address(
-        "view_recurringjob", also=("change_recurringjob",), is_part=True
-    ),
-    "recurringjob_change": Address("view_recurringjob", samples=(("<recurring>",),)),
-    "recurringjob_edit": Address(
-        "change_recurringjob", also=("view_recurringjob",), samples=(("<recurring>",),)
-    ),
-    "recurringjob_delete": Address(
-        "delete_recurringjob", also=("view_recurringjob",), samples=(("<recurring>",),)
-    ),
-    "recurringjob_unknown": Address("view_recurringjob", samples=(("none",),), status=404),
-    "recurringjob_unknown_delete": Address("view_recurringjob", samples=(("none",),), status=404),
+    "job_state": Address("view_job", samples=tuple((str(state),) for state in State)),
 }
 
 
