@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from django.http import QueryDict
+
 from .filters import NotMatching, jobs
 
-__all__ = ["NotMatching", "jobs"]
+__all__ = ["NotMatching", "is_search", "jobs"]
+
+
+def is_search(query: str) -> bool:
+    """Whether the list is a search among the newest rows, which would be others a moment later."""
+    return bool(QueryDict(query.removeprefix("?")).get("q"))

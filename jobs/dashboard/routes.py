@@ -40,6 +40,7 @@ ROUTES = (
     Route(Job, "htmx.js", "htmx", "assets.htmx", cacheable=True),
     Route(Job, "retries/", "retries", "lists.retries"),
     Route(Job, "failures/", "failures", "failures.page"),
+    Route(Job, "<state:state>/", "state", "lists.page"),
     Route(Job, "act/", "act", "acting.act", methods=POST),
     Route(Job, "operations/", "operations", "operations.page"),
     Route(Job, "operations/<int:pk>/stop/", "operation_stop", "operations.stop", methods=POST),
