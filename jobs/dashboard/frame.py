@@ -136,7 +136,7 @@ _TONES = {
 
 def _states(page: Page, numbers: metrics.Snapshot) -> list[Link]:
     current = page.request.resolver_match.kwargs.get("state") if page.request.resolver_match else ""
-    if page.route.name == "failures":
+    if page.route and page.route.name == "failures":
         current = State.FAILED
     links = []
     for state in SIDE:

@@ -19,14 +19,14 @@ def ada() -> User:
 
 
 def test_staff_can_list_and_open_users(admin_client: Client, ada: User) -> None:
-    assert admin_client.get("/admin/accounts/user/").status_code == 200
-    assert admin_client.get(f"/admin/accounts/user/{ada.pk}/change/").status_code == 200
-    assert admin_client.get("/admin/accounts/user/add/").status_code == 200
+    assert admin_client.get("/hangfire/accounts/user/").status_code == 200
+    assert admin_client.get(f"/hangfire/accounts/user/{ada.pk}/change/").status_code == 200
+    assert admin_client.get("/hangfire/accounts/user/add/").status_code == 200
 
 
 def test_staff_add_a_user_who_can_log_in_and_is_not_welcomed(admin_client: Client) -> None:
     response = admin_client.post(
-        "/admin/accounts/user/add/",
+        "/hangfire/accounts/user/add/",
         {
             "email": "New@Example.com",
             "name": "New",
@@ -45,7 +45,7 @@ def test_an_address_that_is_taken_is_refused_in_any_letter_case(
     admin_client: Client, ada: User
 ) -> None:
     response = admin_client.post(
-        "/admin/accounts/user/add/",
+        "/hangfire/accounts/user/add/",
         {
             "email": "ADA@example.com",
             "name": "New",
@@ -59,10 +59,10 @@ def test_an_address_that_is_taken_is_refused_in_any_letter_case(
 
 
 def test_staff_set_a_user_s_password(admin_client: Client, ada: User) -> None:
-    address = f"/admin/accounts/user/{ada.pk}/password/"
+    address = f"/hangfire/accounts/user/{ada.pk}/password/"
     assert (
         "../password/"
-        in admin_client.get(f"/admin/accounts/user/{ada.pk}/change/").content.decode()
+        in admin_client.get(f"/hangfire/accounts/user/{ada.pk}/change/").content.decode()
     )
 
     admin_client.post(
@@ -74,7 +74,7 @@ def test_staff_set_a_user_s_password(admin_client: Client, ada: User) -> None:
 
 def test_staff_change_a_user(admin_client: Client, ada: User) -> None:
     response = admin_client.post(
-        f"/admin/accounts/user/{ada.pk}/change/",
+        f"/hangfire/accounts/user/{ada.pk}/change/",
         {
             "email": "Ada@Example.ORG",
             "name": "Ada L.",
@@ -94,7 +94,7 @@ def test_a_language_that_the_site_does_not_speak_is_refused(
     admin_client: Client, ada: User
 ) -> None:
     response = admin_client.post(
-        f"/admin/accounts/user/{ada.pk}/change/",
+        f"/hangfire/accounts/user/{ada.pk}/change/",
         {"email": ada.email, "name": "Ada", "language": "xx", "time_zone": "UTC"},
     )
 
@@ -112,22 +112,22 @@ def test_a_mail_that_was_sent_can_only_be_looked_at(
 
     assert response.status_code == 403
     assert SentMail.objects.get().kind == "welcome"
-    assert admin_client.get("/admin/accounts/sentmail/").status_code == 200
-    assert admin_client.get(f"/admin/accounts/sentmail/{mail.pk}/change/").status_code == 200
+    assert admin_client.get("/hangfire/accounts/sentmail/").status_code == 200
+    assert admin_client.get(f"/hangfire/accounts/sentmail/{mail.pk}/change/").status_code == 200
 
 
 def test_with_a_user_go_the_claims_of_their_mails(admin_client: Client, ada: User) -> None:
     SentMail.objects.create(user=ada, kind="welcome", job_id=7)
 
-    admin_client.post(f"/admin/accounts/user/{ada.pk}/delete/", {"post": "yes"})
+    admin_client.post(f"/hangfire/accounts/user/{ada.pk}/delete/", {"post": "yes"})
 
     assert not User.objects.filter(pk=ada.pk).exists()
     assert not SentMail.objects.exists()
 
 
 def test_the_index_names_the_project_and_nothing_that_stays_empty(admin_client: Client) -> None:
-    html = admin_client.get("/admin/").content.decode()
+    html = admin_client.get("/hangfire/").content.decode()
 
     assert "Bonfire administration" in html
-    assert "/admin/jobs/job/" in html
+    assert "/hangfire/jobs/job/" in html
     assert "django_q" not in html

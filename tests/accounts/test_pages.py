@@ -40,7 +40,7 @@ def test_the_old_address_of_the_dashboard_leads_to_the_admin(client: Client, add
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "address", ["/", "/accounts/sign-up/", "/accounts/log-in/", "/admin/login/"]
+    "address", ["/", "/accounts/sign-up/", "/accounts/log-in/", "/hangfire/login/"]
 )
 def test_every_page_has_a_policy_and_nothing_inline(client: Client, address: str) -> None:
     response = client.get(address)
@@ -58,7 +58,7 @@ def test_every_page_has_a_policy_and_nothing_inline(client: Client, address: str
 def test_the_landing_page_leads_everywhere(client: Client, mail_dir: Path) -> None:
     html = client.get("/").content.decode()
 
-    for name in ("accounts:sign_up", "accounts:login", "hangfire", "mailbox"):
+    for name in ("accounts:sign_up", "accounts:login", "admin:index", "mailbox"):
         assert f'href="{reverse(name)}"' in html
 
 

@@ -129,11 +129,11 @@ def test_hangfire_leads_staff_to_the_admin_with_jobs_and_history(admin_client: C
     job = jobs.enqueue("tests.functions.add", 1)
     jobs.testing.drain()
     assert admin_client.get("/hangfire", follow=True).status_code == 200
-    page = admin_client.get(f"/admin/jobs/job/{job.pk}/change/").content.decode()
+    page = admin_client.get(f"/hangfire/jobs/job/{job.pk}/change/").content.decode()
     assert "Enqueued" in page
     assert "Processing" in page
     for model in ("job", "server", "queue"):
-        assert admin_client.get(f"/admin/jobs/{model}/").status_code == 200
+        assert admin_client.get(f"/hangfire/jobs/{model}/").status_code == 200
 
 
 def test_pages_forbid_inline_script(client: Client, db: None) -> None:
