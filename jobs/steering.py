@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from django.db import Error, InterfaceError, OperationalError, transaction
+from django.db import DataError, IntegrityError, transaction
 
 from . import continuations, transitions, wakeup
 from .conf import conf
@@ -85,9 +85,7 @@ def steer(
         batch = wanted[start : start + BATCH]
         try:
             _note(result, batch, move(batch))
-        except Error as error:
-            if isinstance(error, (OperationalError, InterfaceError)):
-                raise
+        except (DataError, IntegrityError):  # a value of one of them; not the database itself
             for pk in batch:
                 _one(result, move, pk)
     return result
@@ -96,9 +94,7 @@ def steer(
 def _one(result: Steered, move: Callable[..., Moved], pk: int) -> None:
     try:
         _note(result, [pk], move([pk]))
-    except (OperationalError, InterfaceError):
-        raise
-    except Error:
+    except (DataError, IntegrityError):
         result.failed.add(pk)
 
 

@@ -133,7 +133,7 @@ def test_hangfire_leads_staff_to_the_admin_with_jobs_and_history(admin_client: C
     assert "Enqueued" in page
     assert "Processing" in page
     for model in ("job", "server", "queue"):
-        assert admin_client.get(f"/hangfire/jobs/{model}/").status_code == 200
+        assert admin_client.get(f"/hangfire/jobs/{model}/", follow=True).status_code == 200
 
 
 def test_pages_forbid_inline_script(client: Client, db: None) -> None:

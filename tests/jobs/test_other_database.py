@@ -36,7 +36,9 @@ def test_the_admin_asks_it_for_jobs_and_nobody_else(admin_client: Client, addres
     drain()
 
     with CaptureQueriesContext(connection) as queries:
-        response = admin_client.get(f"/hangfire/jobs/{address.replace('<job>', str(job.pk))}")
+        response = admin_client.get(
+            f"/hangfire/jobs/{address.replace('<job>', str(job.pk))}", follow=True
+        )
 
     assert response.status_code == 200
     assert not [q["sql"] for q in queries if "jobs_" in q["sql"]]

@@ -191,7 +191,7 @@ def test_the_admin_s_pages_break_no_rule(asked, admin_client):
             page = reverse(f"admin:jobs_{model}_change", args=[row.pk])
             assert admin_client.get(page, follow=True).status_code == 200
 
-    assert any(s.caller == "a page" and "[jobs_historyentry]" in s.sql for s in asked)
+    assert any("[jobs_historyentry]" in s.sql for s in asked)
 
 
 # What is no query -----------------------------------------------------------------------------
@@ -283,7 +283,7 @@ def test_all_migrations_can_be_written_for_it(monkeypatch):
     assert {
         sql.split("[")[1].rstrip("] (") for sql in written if sql.startswith("CREATE TABLE")
     } == (tables)
-    [unique] = [sql for sql in written if sql.startswith("CREATE UNIQUE INDEX")]
+    [unique] = [s for s in written if s.startswith("CREATE UNIQUE INDEX") and "[jobs_job]" in s]
     assert unique.endswith("WHERE [recurring_job_id] IS NOT NULL AND [occurrence] IS NOT NULL;"), (
         "NULLs are equal there, and many jobs have neither"
     )

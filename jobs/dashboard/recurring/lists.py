@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import django_filters  # type: ignore[import-untyped]
+import django_filters
 from django.contrib import messages
 from django.db.models import Case, F, Q, QuerySet, When
 from django.http import HttpResponse

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import django_tables2 as tables  # type: ignore[import-untyped]
+import django_tables2 as tables
 from django.template.loader import get_template
 from django.utils import timezone
 from django.utils.html import format_html
