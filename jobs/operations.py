@@ -155,7 +155,7 @@ def _ids_after(operation: Operation) -> list[int]:
 
 
 def _matching(operation: Operation) -> JobQuerySet:
-    found = matching.jobs(operation.query, State(operation.seen))
+    found: Any = matching.jobs(operation.query, State(operation.seen))
     return found.filter(pk__lte=operation.until)
 
 
