@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from hashlib import sha256
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import F

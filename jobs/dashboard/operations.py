@@ -133,7 +133,9 @@ def stop(page: Page, pk: int) -> HttpResponse:
 
 
 def _shown(page: Page, limit: int) -> list[Shown]:
-    rows = Operation.objects.using(conf.DATABASE).select_related("job").order_by("-pk")[:limit]
+    rows = Operation.objects.using(conf.DATABASE).select_related("job")
+    # Arguments may be long, and nobody looks at them here.
+    rows = rows.defer("job__arguments", "job__options").order_by("-pk")[:limit]
     now = timezone.now()
     return [
         Shown(row, now, page.can(ACTIONS[row.action].verb))

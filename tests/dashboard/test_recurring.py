@@ -225,7 +225,7 @@ def test_its_page_says_what_an_operator_changed(admin_client, row):
 
     assert "An operator changed what the code declares" in shown(admin_client)
     assert "An operator changed what the code declares." in page
-    assert "&#x27;default&#x27;" in page
+    assert "&quot;default&quot;" in page
 
 
 def test_open_pages_get_their_live_parts_only(admin_client, row):
