@@ -209,7 +209,7 @@ def test_secrets_are_masked_and_stay(client, operator):
     row.refresh_from_db()
     assert row.arguments["kwargs"] == {"token": "abc123", "invoice": 2}
 
-    moved = {"args": [], "kwargs": {"invoice": MASK}}
+    moved = {"args": [], "kwargs": {"invoice": 1, "notify": MASK}}
     answer = client.post(edit_url(row), {**FORM, "arguments": json.dumps(moved)})
     assert "can only stay where it was" in str(errors(answer)["arguments"])
 
